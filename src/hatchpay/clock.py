@@ -1,0 +1,36 @@
+"""Time, as a value that is handed in.
+
+Wall times are integers: microseconds since the Unix epoch, UTC. On the wire they are RFC 3339 with `Z`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+__all__ = ["Clock", "format_time", "parse_time", "wall_us"]
+
+Clock = Callable[[], int]
+"""Returns the wall time in microseconds since the epoch."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+def format_time(us: int) -> str:
+    """`2026-11-24T02:10:42.000001Z`: RFC 3339, always UTC, always six decimals."""
+    return (_EPOCH + us * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> int:
+    """RFC 3339 with an offset, to microseconds since the epoch. Raises ValueError; a time without offset is one."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or "T" not in text.upper():
+        raise ValueError("a time needs a date, a time of day and an offset, as in 2026-01-31T09:30:00Z")
+    return (moment - _EPOCH) // _MICROSECOND

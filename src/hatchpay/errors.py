@@ -1,0 +1,143 @@
+"""Every error that HatchPay raises on purpose; nothing else may cross a boundary.
+
+HatchPayError
+├── Refusal                      a request that is turned away before its handler runs
+│   ├── MalformedRequest         400, 413, 414 or 431: ambiguous or unreadable
+│   ├── Unauthenticated          401: nobody we know
+│   ├── Forbidden                403: known, but not allowed
+│   └── Unavailable              503: we cannot decide, or cannot record
+├── InvalidInput                 422: a field of the request is wrong; names the field
+├── NotFound                     404: no such object in the caller's tenant
+├── Conflict                     409: the state forbids it
+├── AuditUnavailable             the record could not be made durable
+├── SettingsError                a setting is missing or wrong; start-up stops
+├── DirectoryUnavailable         the directory could not be opened or read
+└── MalformedToken               a credential that does not have the form of one
+
+Each carries a stable `code`. Compare codes or classes, never texts: `detail` is for people and may change.
+No error ever holds a credential, a body or a header value.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+__all__ = [
+    "AuditUnavailable",
+    "Conflict",
+    "DirectoryUnavailable",
+    "Forbidden",
+    "HatchPayError",
+    "InvalidInput",
+    "MalformedRequest",
+    "MalformedToken",
+    "NotFound",
+    "Refusal",
+    "SettingsError",
+    "Unauthenticated",
+    "Unavailable",
+    "problem",
+]
+
+
+class HatchPayError(Exception):
+    """Base of all errors.
+
+    `code` is stable snake_case; `status` is the HTTP status that it becomes; `detail` one sentence for people;
+    `field` the input that is wrong, where one is; `permission` the grant that is missing, where one is.
+    """
+
+    default_status = HTTPStatus.INTERNAL_SERVER_ERROR
+    default_code = "internal_error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        field: str | None = None,
+        permission: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.default_code
+        self.status = int(status or self.default_status)
+        self.field = field
+        self.permission = permission
+
+
+class Refusal(HatchPayError):
+    default_status = HTTPStatus.FORBIDDEN
+    default_code = "refused"
+
+
+class MalformedRequest(Refusal):
+    default_status = HTTPStatus.BAD_REQUEST
+    default_code = "malformed_request"
+
+
+class Unauthenticated(Refusal):
+    default_status = HTTPStatus.UNAUTHORIZED
+    default_code = "credential_invalid"
+
+
+class Forbidden(Refusal):
+    default_status = HTTPStatus.FORBIDDEN
+    default_code = "permission_missing"
+
+
+class Unavailable(Refusal):
+    default_status = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+
+
+class InvalidInput(HatchPayError):
+    default_status = HTTPStatus.UNPROCESSABLE_ENTITY
+    default_code = "invalid_field"
+
+
+class NotFound(HatchPayError):
+    default_status = HTTPStatus.NOT_FOUND
+    default_code = "not_found"
+
+
+class Conflict(HatchPayError):
+    default_status = HTTPStatus.CONFLICT
+    default_code = "conflict"
+
+
+class AuditUnavailable(HatchPayError):
+    default_status = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "audit_unavailable"
+
+
+class SettingsError(HatchPayError):
+    default_code = "invalid_setting"
+
+
+class DirectoryUnavailable(HatchPayError):
+    default_status = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "directory_unavailable"
+
+
+class MalformedToken(HatchPayError):
+    default_status = HTTPStatus.UNAUTHORIZED
+    default_code = "credential_malformed"
+
+
+def problem(error: HatchPayError, request_id: str | None) -> dict[str, object]:
+    """The one shape of every refusal: RFC 9457 members, plus `code`, `request_id` and what is to be mended."""
+    body: dict[str, object] = {
+        "type": f"urn:hatchpay:problem:{error.code}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.field is not None:
+        body["field"] = error.field
+    if error.permission is not None:
+        body["permission"] = error.permission
+    return body
