@@ -1,0 +1,170 @@
+"""The route table: method and path template to what is needed. What it does not list is denied.
+
+A template is a path whose segments are literal or `{name}`; `{name}` stands for exactly one non-empty segment.
+Look-up walks a trie by segments, literal before `{name}`, and falls back to `{name}` where the literal branch has
+no entry for the method: the cost depends on the depth of the path, not on the number of routes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from hatchpay.access.permission import check_name
+from hatchpay.errors import SettingsError
+
+__all__ = ["METHODS", "Access", "Match", "Route", "RouteTable", "UnitSource", "merge"]
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+Access = Literal["permission", "open", "self_authenticating"]
+
+_SEGMENT: Final = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}|[A-Za-z0-9._~:@-]+")
+_UNIT: Final = re.compile(r"handler|(?:path|query|body):[A-Za-z_][A-Za-z0-9_]*")
+
+
+class UnitSource(msgspec.Struct, frozen=True):
+    """Where a request says which business unit it concerns.
+
+    `handler` means that the handler itself keeps to the principal's units.
+    """
+
+    place: Literal["path", "query", "body", "handler"]
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> UnitSource:
+        """`handler`, or `path:NAME`, `query:NAME`, `body:NAME`. Raises SettingsError."""
+        if not _UNIT.fullmatch(text):
+            raise SettingsError(f"business_unit is handler, path:NAME, query:NAME or body:NAME, not {text!r}")
+        place, _, name = text.partition(":")
+        return msgspec.convert({"place": place, "name": name}, cls)
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry. `permission` is set exactly where `access` is `permission`."""
+
+    method: str
+    template: str
+    access: Access = "permission"
+    permission: str | None = None
+    unit: UnitSource | None = None
+    control: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise SettingsError(f"unknown method {self.method!r} of route {self.template!r}")
+        if (self.permission is not None) != (self.access == "permission"):
+            raise SettingsError(f"route {self.method} {self.template} needs either a permission or open access")
+        if self.permission is not None:
+            check_name(self.permission)
+
+
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """A route that fits, and the values of its `{name}` segments, decoded, in their order."""
+
+    route: Route
+    values: tuple[str, ...]
+
+    def value(self, name: str) -> str | None:
+        names = [segment[1:-1] for segment in self.route.template.split("/") if segment.startswith("{")]
+        return self.values[names.index(name)] if name in names else None
+
+
+class _Node:
+    __slots__ = ("any", "literal", "routes")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.any: _Node | None = None
+        self.routes: dict[str, Route] = {}
+
+
+class RouteTable:
+    """Immutable once built. Raises SettingsError for a malformed template or two entries that say the same."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes: tuple[Route, ...] = tuple(routes)
+        self._root = _Node()
+        self._static: dict[tuple[str, str], Match] = {}
+        for route in self.routes:
+            self._insert(route)
+        for route in self.routes:
+            if "{" not in route.template:
+                self._static[route.method, route.template] = Match(route, ())
+
+    def match(self, method: str, path: str) -> Match | None:
+        """The entry for `method` on the decoded `path`, or None. HEAD takes its GET's where it has none of its own.
+
+        The gate has refused encoded slashes by then, so the decoded path has the raw one's segments, and literals
+        are compared as the framework behind compares them.
+        """
+        found = self._static.get((method, path))
+        if found is not None:
+            return found
+        segments = path.split("/")
+        found = _walk(self._root, segments, 1, method, ())
+        if found is None and method == "HEAD":
+            found = _walk(self._root, segments, 1, "GET", ())
+        return found
+
+    def conflicts(self, other: RouteTable) -> list[tuple[Route, Route]]:
+        """Pairs of entries, one of each table, that some request could both mean."""
+        return [(mine, theirs) for mine in self.routes for theirs in other.routes if _overlap(mine, theirs)]
+
+    def _insert(self, route: Route) -> None:
+        if not route.template.startswith("/"):
+            raise SettingsError(f"a path template starts with /, not {route.template!r}")
+        node = self._root
+        segments = route.template.split("/")[1:]
+        for place, segment in enumerate(segments):
+            if segment in {".", ".."} or (
+                not _SEGMENT.fullmatch(segment) and not (segment == "" and place == len(segments) - 1)
+            ):
+                raise SettingsError(f"unusable segment {segment!r} in the path template {route.template!r}")
+            if segment.startswith("{"):
+                node.any = node.any or _Node()
+                node = node.any
+            else:
+                node = node.literal.setdefault(segment, _Node())
+        if route.method in node.routes:
+            raise SettingsError(f"{route.method} {route.template} is listed twice")
+        node.routes[route.method] = route
+
+
+def _walk(node: _Node, segments: list[str], depth: int, method: str, values: tuple[str, ...]) -> Match | None:
+    if depth == len(segments):
+        route = node.routes.get(method)
+        return None if route is None else Match(route, values)
+    segment = segments[depth]
+    following = node.literal.get(segment)
+    if following is not None:
+        found = _walk(following, segments, depth + 1, method, values)
+        if found is not None:
+            return found
+    if node.any is not None and segment:
+        return _walk(node.any, segments, depth + 1, method, (*values, segment))
+    return None
+
+
+def _overlap(mine: Route, theirs: Route) -> bool:
+    left, right = mine.template.split("/"), theirs.template.split("/")
+    return (
+        mine.method == theirs.method
+        and len(left) == len(right)
+        and all(a == b or a.startswith("{") or b.startswith("{") for a, b in zip(left, right, strict=True))
+    )
+
+
+def merge(tables: Mapping[str, RouteTable]) -> RouteTable:
+    """One table of several, by their names. Raises SettingsError where two of them claim the same request."""
+    named = list(tables.items())
+    for index, (name, table) in enumerate(named):
+        for other_name, other in named[index + 1 :]:
+            for left, right in table.conflicts(other):
+                raise SettingsError(
+                    f"{left.method} {left.template} of {name} clashes with {right.template} of {other_name}"
+                )
+    return RouteTable(route for _, table in named for route in table.routes)

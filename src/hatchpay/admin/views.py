@@ -1,0 +1,162 @@
+"""What the use cases take and give: immutable values that the API and the command line both show as they are.
+
+Times in views are RFC 3339 text with `Z`, or None. No view holds a secret but `CreatedKey`, once.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+from hatchpay.identity.principal import Principal
+from hatchpay.tokens.apikey import Environment
+
+__all__ = [
+    "Actor",
+    "BusinessUnitView",
+    "CreatedKey",
+    "KeyChanges",
+    "KeyView",
+    "NewKey",
+    "Onboarded",
+    "Page",
+    "PermissionView",
+    "PreviousSecretView",
+    "RoleDraft",
+    "RoleReference",
+    "RoleView",
+    "TenantView",
+]
+
+Item = TypeVar("Item")
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who acts, and in which recorded request."""
+
+    principal: Principal
+    request_id: str
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True):
+    """`next_cursor` is None on the last page; a cursor is opaque to callers."""
+
+    data: tuple[Item, ...]
+    next_cursor: str | None
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """`expires_at_us` in microseconds since the epoch; `allowed_cidrs` as text such as `192.0.2.0/24`."""
+
+    name: str
+    description: str = ""
+    environment: Environment = "live"
+    owner: str | None = None
+    expires_at_us: int | None = None
+    business_unit_ids: tuple[str, ...] | None = None
+    allowed_cidrs: tuple[str, ...] | None = None
+    metadata: dict[str, str] = {}
+
+
+class KeyChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """UNSET fields stay as they are; None lifts a limit."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    status: Literal["enabled", "disabled"] | msgspec.UnsetType = msgspec.UNSET
+    owner: str | None | msgspec.UnsetType = msgspec.UNSET
+    expires_at_us: int | None | msgspec.UnsetType = msgspec.UNSET
+    business_unit_ids: tuple[str, ...] | None | msgspec.UnsetType = msgspec.UNSET
+    allowed_cidrs: tuple[str, ...] | None | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RoleReference(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+
+
+class PreviousSecretView(msgspec.Struct, frozen=True):
+    """A secret that a rotation has replaced and that still works until `expires_at`."""
+
+    last_four: str
+    expires_at: str
+    last_used_at: str | None
+    last_used_ip: str | None
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """`prefix` is the start of the key's text, up to and with its id; enough to find it, useless to call with."""
+
+    id: str
+    name: str
+    description: str
+    environment: Environment
+    status: Literal["enabled", "disabled", "expired"]
+    roles: tuple[RoleReference, ...]
+    owner: str | None
+    prefix: str
+    last_four: str
+    expires_at: str | None
+    business_unit_ids: tuple[str, ...] | None
+    allowed_cidrs: tuple[str, ...] | None
+    metadata: dict[str, str]
+    created_at: str
+    updated_at: str
+    last_used_at: str | None
+    last_used_ip: str | None
+    previous_secrets: tuple[PreviousSecretView, ...]
+
+
+class CreatedKey(msgspec.Struct, frozen=True):
+    """The only value that carries a key's text; shown once, kept nowhere."""
+
+    view: KeyView
+    key: str
+
+    def __repr__(self) -> str:
+        return f"CreatedKey({self.view.id})"
+
+
+class RoleDraft(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    description: str = ""
+    permissions: tuple[str, ...] = ()
+
+
+class RoleView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    description: str
+    builtin: bool
+    permissions: tuple[str, ...]
+
+
+class PermissionView(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    description: str
+    service: str
+    read_only: bool
+    sensitive: bool
+    administrative: bool
+
+
+class BusinessUnitView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    timezone_name: str
+    created_at: str
+
+
+class TenantView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    created_at: str
+
+
+class Onboarded(msgspec.Struct, frozen=True):
+    """A new tenant and its first admin key."""
+
+    tenant: TenantView
+    api_key: CreatedKey

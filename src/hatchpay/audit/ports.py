@@ -1,0 +1,76 @@
+"""What the audit trail asks of storage."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+
+from hatchpay.audit.record import Entry
+
+__all__ = ["History", "HistoryFilter", "HistoryPage", "KeyUsage", "Recorder", "UsageReader"]
+
+
+class Recorder(Protocol):
+    """Makes entries durable, in the order of their submission."""
+
+    @property
+    def healthy(self) -> bool:
+        """False while the last commit failed or is overdue: then no handler may run before its intent is durable."""
+        ...
+
+    def submit(self, entry: Entry) -> asyncio.Future[None]:
+        """Queue `entry`, at once. The future ends when it is durable, or with AuditUnavailable."""
+        ...
+
+
+class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """All given conditions must hold. `from_us` is inclusive, `to_us` exclusive; `status` is a range, both inclusive.
+
+    `business_unit_ids` restricts a caller of chosen units; `before` and `after` are sequence numbers.
+    """
+
+    tenant_id: str
+    business_unit_ids: frozenset[str] | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+    method: str | None = None
+    path: str | None = None
+    route: str | None = None
+    status: tuple[int, int] | None = None
+    principal_id: str | None = None
+    key_id: str | None = None
+    business_unit_id: str | None = None
+    request_id: str | None = None
+    client_ip: str | None = None
+    min_us: int | None = None
+    before: int | None = None
+    after: int | None = None
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Flat records, and the sequence number of the last of them where there may be more."""
+
+    records: list[dict[str, object]]
+    last: int | None
+
+
+class History(Protocol):
+    def page(self, wanted: HistoryFilter, limit: int) -> HistoryPage:
+        """Newest first; oldest first where `after` is given."""
+        ...
+
+
+class KeyUsage(msgspec.Struct, frozen=True):
+    """The latest recorded use of one secret of a key."""
+
+    secret_version: int
+    used_us: int
+    client_ip: str | None
+
+
+class UsageReader(Protocol):
+    def usage(self, key_ids: list[str]) -> dict[str, list[KeyUsage]]:
+        """By key id; keys that were never used are absent."""
+        ...

@@ -1,0 +1,127 @@
+"""Three answers to a credential: not mine, invalid, or a principal.
+
+Nothing here asks a database: the snapshot is in memory, and a mistyped or made-up key fails its checksum before
+even that is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from hatchpay.clock import Clock
+from hatchpay.errors import MalformedToken
+from hatchpay.identity.ports import KeyEntry, SecretEntry, Snapshot
+from hatchpay.identity.principal import Principal
+from hatchpay.tokens import apikey
+
+__all__ = ["ApiKeyAuthenticator", "Authenticated", "Authenticator", "Invalid", "NotMine", "Outcome", "Rehash"]
+
+
+class NotMine(msgspec.Struct, frozen=True):
+    """Not this scheme's credential; another may know it."""
+
+
+class Invalid(msgspec.Struct, frozen=True):
+    """This scheme's credential, and no good.
+
+    `reason` goes to the audit record; `public` to the caller, where it helps nobody guess.
+    `claimed` is the entry of the key whose id was named, without proof.
+    """
+
+    reason: str
+    public: Literal["credential_malformed", "credential_expired", "credential_invalid"] = "credential_invalid"
+    claimed: Principal | None = None
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    principal: Principal
+    secret_version: int
+
+
+Outcome = NotMine | Invalid | Authenticated
+Rehash = Callable[[str, str, int], None]
+"""Told of a key (its id, its text, its secret's version) that was proven under an old pepper."""
+
+
+class Authenticator(Protocol):
+    def authenticate(self, credential: str) -> Outcome: ...
+
+
+NOT_MINE: Final = NotMine()
+_CACHE_BOUND: Final = 65_536
+
+
+class _Proof(msgspec.Struct, frozen=True):
+    entry: KeyEntry
+    secret: SecretEntry
+    authenticated: Authenticated
+
+
+class ApiKeyAuthenticator:
+    """Proves API keys against the current snapshot.
+
+    A proof is remembered by the SHA-256 of the key's text, since HMAC and checksum cost ten times a look-up;
+    the memory is bounded, and thrown away whole with its snapshot, so that no change is outlived by it.
+    Expiry and state are judged on every request.
+    """
+
+    def __init__(self, snapshot: Callable[[], Snapshot], clock: Clock, rehash: Rehash) -> None:
+        self._snapshot = snapshot
+        self._clock = clock
+        self._rehash = rehash
+        self._proofs: dict[bytes, _Proof] = {}
+        self._proofs_of: Snapshot | None = None
+
+    def authenticate(self, credential: str) -> Outcome:
+        if not credential.startswith("hp_"):
+            return NOT_MINE
+        snapshot = self._snapshot()
+        if snapshot is not self._proofs_of:
+            self._proofs = {}
+            self._proofs_of = snapshot
+        memory = sha256(credential.encode("utf-8", "replace")).digest()
+        proof = self._proofs.get(memory)
+        if proof is None:
+            found = self._prove(credential, snapshot)
+            if isinstance(found, Invalid):
+                return found
+            proof = found
+            if len(self._proofs) >= _CACHE_BOUND:
+                self._proofs.clear()
+            self._proofs[memory] = proof
+        return self._judge(proof)
+
+    def _prove(self, credential: str, snapshot: Snapshot) -> _Proof | Invalid:
+        try:
+            key = apikey.parse(credential)
+        except MalformedToken:
+            return Invalid("key_malformed", "credential_malformed")
+        entry = snapshot.keys.get(key.locator)
+        if entry is None:
+            # Costs what a known id costs, so that timing does not tell which ids exist.
+            snapshot.peppers.verify(credential, b"\0" * 32, snapshot.peppers.current)
+            return Invalid("key_unknown")
+        for secret in entry.secrets:
+            if snapshot.peppers.verify(credential, secret.digest, secret.pepper_version):
+                if secret.pepper_version != snapshot.peppers.current and entry.state == "enabled":
+                    self._rehash(key.id, credential, secret.version)
+                return _Proof(entry, secret, Authenticated(entry.principal, secret.version))
+        return Invalid("key_secret_wrong", claimed=entry.principal)
+
+    def _judge(self, proof: _Proof) -> Outcome:
+        entry = proof.entry
+        if entry.state != "enabled":
+            return Invalid(f"key_{entry.state}", claimed=entry.principal)
+        expires = entry.principal.limits.expires_at_us
+        ends = proof.secret.ends_at_us
+        if expires is not None or ends is not None:
+            now = self._clock()
+            if expires is not None and now >= expires:
+                return Invalid("key_expired", "credential_expired", entry.principal)
+            if ends is not None and now >= ends:
+                return Invalid("key_secret_ended", "credential_expired", entry.principal)
+        return proof.authenticated
