@@ -24,6 +24,10 @@ class Recorder(Protocol):
         """Queue `entry`, at once. The future ends when it is durable, or with AuditUnavailable."""
         ...
 
+    def owe(self, entry: Entry) -> None:
+        """Write `entry` as soon as the ledger takes entries again; nobody waits for it."""
+        ...
+
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
     """All given conditions must hold. `from_us` is inclusive, `to_us` exclusive; `status` is a range, both inclusive.

@@ -6,6 +6,7 @@ even that is looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, Literal, Protocol
@@ -29,7 +30,7 @@ class Invalid(msgspec.Struct, frozen=True):
     """This scheme's credential, and no good.
 
     `reason` goes to the audit record; `public` to the caller, where it helps nobody guess.
-    `claimed` is the entry of the key whose id was named, without proof.
+    `claimed` is the owner of the key id that was named, without proof.
     """
 
     reason: str
@@ -50,9 +51,12 @@ Rehash = Callable[[str, str, int], None]
 class Authenticator(Protocol):
     def authenticate(self, credential: str) -> Outcome: ...
 
+    def claimed(self, text: str) -> Principal | None: ...
+
 
 NOT_MINE: Final = NotMine()
 _CACHE_BOUND: Final = 65_536
+_CLAIM: Final = re.compile(r"hp_(?:live|test)_([0-9A-Za-z]{22})")
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -95,11 +99,17 @@ class ApiKeyAuthenticator:
             self._proofs[memory] = proof
         return self._judge(proof)
 
+    def claimed(self, text: str) -> Principal | None:
+        """The owner of the first key id that `text` names, without any proof; for attributing failures."""
+        found = _CLAIM.search(text)
+        entry = self._snapshot().keys.get(found[1]) if found else None
+        return entry.principal if entry else None
+
     def _prove(self, credential: str, snapshot: Snapshot) -> _Proof | Invalid:
         try:
             key = apikey.parse(credential)
         except MalformedToken:
-            return Invalid("key_malformed", "credential_malformed")
+            return Invalid("key_malformed", "credential_malformed", self.claimed(credential))
         entry = snapshot.keys.get(key.locator)
         if entry is None:
             # Costs what a known id costs, so that timing does not tell which ids exist.

@@ -7,6 +7,7 @@ their record arrives, in the same transaction. `key_usage` is a view of the reco
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -89,7 +90,7 @@ class Ledger:
         try:
             db = _connect(self._path, "rwc", self._busy_timeout_s)
             try:
-                db.execute("PRAGMA journal_mode = WAL")
+                _use_wal(db)
                 (version,) = db.execute("PRAGMA user_version").fetchone()
                 if version > SCHEMA_VERSION:
                     raise AuditUnavailable(f"the ledger is of a newer version ({version}) than this program")
@@ -259,6 +260,18 @@ class LedgerReader:
 def _connect(path: Path, mode: str, timeout_s: float) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+
+
+def _use_wal(db: sqlite3.Connection, attempts: int = 50) -> None:
+    """SQLite's busy timeout does not cover the change of journal mode, which several processes may ask for at once."""
+    for attempt in range(attempts):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == attempts - 1:
+                raise
+            time.sleep(0.05)
 
 
 def _identity(path: Path) -> tuple[tuple[int, int], ...]:

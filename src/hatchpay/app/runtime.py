@@ -1,0 +1,173 @@
+"""Everything that a process which guards an API keeps running: directory, snapshot, recorder, gate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from hatchpay.access.catalogue import Catalogue
+from hatchpay.access.permission import CONTROL_PERMISSIONS
+from hatchpay.access.routes import RouteTable, merge
+from hatchpay.admin.keys import Keys
+from hatchpay.clock import wall_us
+from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
+from hatchpay.gate.addresses import Proxies
+from hatchpay.gate.admission import Admission
+from hatchpay.gate.exchange import Application, Parts
+from hatchpay.gate.metrics import Metrics
+from hatchpay.gate.middleware import Gate
+from hatchpay.identity.authenticator import ApiKeyAuthenticator
+from hatchpay.ids import new_id
+from hatchpay.settings import Settings
+from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.ledger import LedgerReader
+from hatchpay.store.recorder import ProcessRecorder
+from hatchpay.store.secrets import SecretFiles
+from hatchpay.store.snapshots import DirectorySnapshots
+
+__all__ = ["DataDirectory", "Runtime"]
+
+_log: Final = logging.getLogger("hatchpay")
+_POLL_EVERY_S: Final = 0.05
+_MOST_REHASHES: Final = 1_000
+
+
+class DataDirectory:
+    """Where everything lies under the data directory. Making one creates the directory, for its owner only."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root = root.resolve()
+        self.directory = self.root / "directory.db"
+        self.ledger = self.root / "ledger.db"
+        self.instances = self.root / "instances"
+        self.secrets = self.root / "secrets"
+
+
+class Runtime:
+    """Between `start` and `stop` its gate lets requests through; before and after, none."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, control_routes: RouteTable | None = None) -> None:
+        self.paths = DataDirectory(settings.data_dir)
+        self.secrets = SecretFiles(self.paths.secrets, settings.pepper)
+        self.directory = SqlDirectory(self.paths.directory)
+        self.directory.sync_permissions((*CONTROL_PERMISSIONS, *catalogue.permissions))
+        self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers)
+        self.snapshots.refresh()
+        self.history = LedgerReader(self.paths.ledger)
+        self.metrics = Metrics(self._gauges)
+        self.recorder = ProcessRecorder(
+            self.paths.ledger,
+            self.paths.instances,
+            new_id(),
+            patience_s=settings.audit_patience_ms / 1000,
+            observe_wait=self.metrics.observe_commit,
+        )
+        self.keys = Keys(self.directory, self.history, wall_us, new_id, self.secrets.peppers)
+        self._routes = merge({"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())})
+        self._proxies = Proxies(settings.proxy_networks)
+        self._settings = settings
+        self._rehashes: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue(_MOST_REHASHES)
+        self._draining = asyncio.Lock()
+        self._stopping = threading.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._poller: threading.Thread | None = None
+        self.running = False
+
+    def gate(self, app: Application, control: Application | None = None, *, only_proxies: bool = False) -> Gate:
+        authenticator = ApiKeyAuthenticator(lambda: self.snapshots.current, wall_us, self._note_rehash)
+        admission = Admission([authenticator], self._routes, self._proxies, only_proxies=only_proxies)
+        key = self.secrets.fingerprint_key()
+        return Gate(app, Parts(admission, self.recorder, wall_us, new_id, key, self.metrics.observe), control)
+
+    async def start(self) -> None:
+        """Raises AuditUnavailable, DirectoryUnavailable or SettingsError; then nothing is left running."""
+        self._loop = asyncio.get_running_loop()
+        await self.recorder.start()
+        await self._drain()
+        self._tasks = [asyncio.create_task(self._rehash())]
+        self._poller = threading.Thread(target=self._poll, name="hatchpay-directory", daemon=True)
+        self._poller.start()
+        self.running = True
+
+    async def stop(self) -> None:
+        """Ends what runs, after what is queued for the record has been written."""
+        if not self.running:
+            return
+        self.running = False
+        self._stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._poller is not None:
+            await asyncio.to_thread(self._poller.join)
+        await self.recorder.close()
+        self.directory.close()
+
+    async def changed(self) -> None:
+        """After a change of the directory in this process: in force for the next request, and in the ledger."""
+        await asyncio.to_thread(self.snapshots.refresh)
+        await self._drain()
+
+    def failing(self) -> list[str]:
+        """What is not well, for the readiness check."""
+        failing = []
+        if not self.running:
+            failing.append("starting")
+        elif not self.recorder.healthy:
+            failing.append("audit")
+        return failing
+
+    def _poll(self) -> None:
+        """Other processes' changes, within the 250 ms that are promised. A thread, so that loading a large change
+        does not hold the event loop for longer than the interpreter's switch interval."""
+        failing = False
+        while not self._stopping.wait(_POLL_EVERY_S):
+            try:
+                if self.snapshots.refresh():
+                    asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
+                failing = False
+            except HatchPayError as error:
+                if not failing:
+                    _log.error("the directory cannot be read; the last known state stays in force: %s", error.code)
+                failing = True
+
+    async def _drain(self) -> None:
+        """Import the outbox into the ledger. What does not get there stays in the outbox, for the next time."""
+        async with self._draining:
+            try:
+                while changes := await asyncio.to_thread(self.directory.outbox):
+                    await asyncio.gather(*[self.recorder.submit(change) for change in changes])
+                    await asyncio.to_thread(self.directory.outbox_done, [change.id for change in changes])
+            except (AuditUnavailable, DirectoryUnavailable) as error:
+                _log.error("changes of the directory wait for the ledger: %s", error.code)
+
+    def _note_rehash(self, key_id: str, text: str, secret_version: int) -> None:
+        if not self._rehashes.full():
+            self._rehashes.put_nowait((key_id, text, secret_version))
+
+    async def _rehash(self) -> None:
+        while True:
+            key_id, text, secret_version = await self._rehashes.get()
+            try:
+                await asyncio.to_thread(self.keys.rehash, key_id, text, secret_version)
+                await asyncio.to_thread(self.snapshots.refresh)
+            except HatchPayError as error:
+                _log.error("a key could not be hashed anew: %s", error.code)
+
+    def _gauges(self) -> Iterable[tuple[str, str, float]]:
+        yield "hatchpay_audit_healthy", "1 while records can be stored", float(self.recorder.healthy)
+        yield "hatchpay_audit_pending_entries", "Entries that wait for their commit", float(self.recorder.pending)
+        yield "hatchpay_audit_owed_records", "Refusals to be recorded once it is possible", float(self.recorder.owed)
+        yield "hatchpay_audit_unrecorded_records", "Refusals that could never be recorded", float(self.recorder.unrecorded)
+        yield "hatchpay_audit_writer_restarts", "How often the ledger's writer was replaced", float(self.recorder.restarts)
+        yield "hatchpay_directory_generation", "Sequence number of the last change in force", float(
+            self.snapshots.current.generation
+        )
+        yield "hatchpay_directory_keys", "API keys in the snapshot, deleted ones included", float(
+            len(self.snapshots.current.keys)
+        )

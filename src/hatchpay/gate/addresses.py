@@ -1,0 +1,65 @@
+"""Where a request comes from; forwarded headers count only from proxies that were declared."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from hatchpay.identity.principal import IPNetwork
+
+__all__ = ["Proxies", "contains"]
+
+_CORRELATION: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_LONGEST_CHAIN: Final = 32
+
+
+class Proxies:
+    """The declared proxies. `client` and `correlation` take a request's connection peer and its header values."""
+
+    def __init__(self, networks: tuple[IPNetwork, ...]) -> None:
+        self._networks = networks
+
+    def trust(self, peer: str | None) -> bool:
+        return bool(self._networks) and peer is not None and contains(self._networks, peer)
+
+    def client(self, peer: str | None, forwarded_for: list[bytes]) -> str | None:
+        """The nearest address in the chain that is no declared proxy; the peer itself where it is none of them."""
+        if not self.trust(peer):
+            return peer
+        hops = [hop.strip() for value in forwarded_for for hop in value.decode("latin-1").split(",")]
+        nearest = peer
+        for hop in reversed(hops[-_LONGEST_CHAIN:]):
+            address = _parse(hop)
+            if address is None:
+                break
+            nearest = str(address)
+            if not contains(self._networks, nearest):
+                break
+        return nearest
+
+    def correlation(self, peer: str | None, request_ids: list[bytes]) -> str | None:
+        """A trusted proxy's own request id, where it is a plain word of at most 128 characters."""
+        if len(request_ids) == 1 and self.trust(peer) and _CORRELATION.fullmatch(request_ids[0]):
+            return request_ids[0].decode("ascii")
+        return None
+
+
+def contains(networks: tuple[IPNetwork, ...], address: str) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """An address without port or brackets; IPv4 inside IPv6 counts as the IPv4 address that it is."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address

@@ -1,0 +1,160 @@
+"""From a request's head to a verdict: who is calling, may they, and if not, the refusal. No I/O, nothing awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from hatchpay.access.decision import Decision, decide, decide_unit
+from hatchpay.access.routes import Match, RouteTable
+from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated
+from hatchpay.gate.addresses import Proxies, contains
+from hatchpay.gate.request import RequestHead
+from hatchpay.identity.authenticator import Authenticated, Authenticator, Invalid
+from hatchpay.identity.credential import extract, refuse_in_query
+from hatchpay.identity.principal import Principal
+
+__all__ = ["Admission", "Verdict"]
+
+_DETAILS: Final = {
+    "credential_missing": "send an API key in the X-API-Key header",
+    "credential_malformed": "the API key is mistyped or cut off",
+    "credential_expired": "the credential has expired",
+    "credential_invalid": "the credential is not valid",
+    "route_not_listed": "this method and path are not listed, so nobody may call them",
+    "network_not_allowed": "the key may not be used from this address",
+    "business_unit_not_separable": "a key of chosen business units may not call what concerns the whole tenant",
+    "business_unit_missing": "the request must say which business unit it concerns",
+    "business_unit_not_allowed": "the key may not act for this business unit",
+}
+_UNDECIDED: Final = Decision("deny", "malformed_request")
+
+
+class Verdict:
+    """Filled while a request is admitted; what stands in it at any moment is what the record will say."""
+
+    __slots__ = (
+        "claimed",
+        "client_ip",
+        "correlation_id",
+        "decision",
+        "match",
+        "principal",
+        "refusal",
+        "secret_version",
+        "unit",
+    )
+
+    def __init__(self) -> None:
+        self.principal: Principal | None = None
+        self.claimed: Principal | None = None
+        self.secret_version: int | None = None
+        self.match: Match | None = None
+        self.decision = _UNDECIDED
+        self.refusal: HatchPayError | None = None
+        self.client_ip: str | None = None
+        self.correlation_id: str | None = None
+        self.unit: str | None = None
+
+    def deny(self, decision: Decision, refusal: HatchPayError) -> None:
+        self.decision = decision
+        self.refusal = refusal
+
+
+class Admission:
+    """Stateless but for what it is given. `only_proxies` refuses every peer that is no declared proxy."""
+
+    def __init__(
+        self,
+        authenticators: Sequence[Authenticator],
+        routes: RouteTable,
+        proxies: Proxies,
+        *,
+        only_proxies: bool = False,
+    ) -> None:
+        self._authenticators = tuple(authenticators)
+        self._routes = routes
+        self._proxies = proxies
+        self._only_proxies = only_proxies
+
+    def judge(self, head: RequestHead, refusal: HatchPayError | None = None) -> Verdict:
+        """Everything that can be decided without the body. A `refusal` that is sure already is only attributed."""
+        verdict = Verdict()
+        verdict.client_ip = self._proxies.client(head.peer, head.values(b"x-forwarded-for"))
+        if head.values(b"x-request-id"):
+            verdict.correlation_id = self._proxies.correlation(head.peer, head.values(b"x-request-id"))
+        try:
+            if refusal is not None:
+                raise refusal
+            head.check()
+            if self._only_proxies and not self._proxies.trust(head.peer):
+                raise MalformedRequest("only the declared proxies may connect", code="insecure_transport", status=403)
+            if head.query:
+                refuse_in_query(head.query)
+            credential = extract(head.values(b"x-api-key"), head.values(b"authorization"))
+        except HatchPayError as error:
+            verdict.deny(Decision("deny", error.code), error)
+            verdict.claimed = self._claimed(head)
+            return verdict
+        verdict.match = self._routes.match(head.method, head.path)
+        if credential is not None and not self._authenticate(credential, verdict):
+            return verdict
+        self._decide(verdict)
+        return verdict
+
+    def judge_unit(self, verdict: Verdict) -> None:
+        """To be called once `verdict.unit` is known, for routes that say where it stands."""
+        if verdict.principal is None or verdict.match is None:
+            return
+        denial = decide_unit(verdict.principal, verdict.match, verdict.unit)
+        if denial is not None:
+            verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
+
+    def _authenticate(self, credential: str, verdict: Verdict) -> bool:
+        """False where the request ends here. Open routes need nobody, so an invalid credential does not close them."""
+        for authenticator in self._authenticators:
+            outcome = authenticator.authenticate(credential)
+            if isinstance(outcome, Authenticated):
+                verdict.principal = outcome.principal
+                verdict.secret_version = outcome.secret_version
+                return True
+            if isinstance(outcome, Invalid):
+                break
+        else:
+            outcome = Invalid("credential_unknown")
+        verdict.claimed = outcome.claimed
+        if verdict.match is not None and verdict.match.route.access != "permission":
+            return True
+        verdict.deny(
+            Decision("deny", outcome.reason), Unauthenticated(_DETAILS[outcome.public], code=outcome.public)
+        )
+        return False
+
+    def _decide(self, verdict: Verdict) -> None:
+        decision = decide(verdict.principal, verdict.match)
+        if decision.outcome == "deny":
+            verdict.deny(decision, _refusal(decision))
+            return
+        verdict.decision = decision
+        principal = verdict.principal
+        if principal is not None and principal.limits.networks is not None and decision.rule != "route:open":
+            address = verdict.client_ip
+            if address is None or not contains(principal.limits.networks, address):
+                denial = Decision("deny", "network_not_allowed")
+                verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
+
+    def _claimed(self, head: RequestHead) -> Principal | None:
+        named = b"\n".join((*head.values(b"x-api-key"), *head.values(b"authorization"), head.query)).decode("latin-1")
+        for authenticator in self._authenticators:
+            principal = authenticator.claimed(named)
+            if principal is not None:
+                return principal
+        return None
+
+
+def _refusal(decision: Decision) -> HatchPayError:
+    if decision.missing is not None:
+        return Forbidden(f"the key lacks the permission {decision.missing}", permission=decision.missing)
+    if decision.reason == "credential_missing":
+        return Unauthenticated(_DETAILS[decision.reason], code=decision.reason)
+    return Forbidden(_DETAILS[decision.reason], code=decision.reason)

@@ -1,0 +1,124 @@
+"""A request's body on its way in: limited, redacted for the record while it passes, read ahead where that is needed."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from hatchpay.access.routes import Match, UnitSource
+from hatchpay.audit.redact import BodyRedactor, RedactedBody
+from hatchpay.errors import HatchPayError
+from hatchpay.gate.limits import MAX_BODY, body_too_large
+from hatchpay.gate.problems import Message
+from hatchpay.gate.request import RequestHead
+from hatchpay.ids import is_uuid
+
+__all__ = ["Intake", "Receive"]
+
+Receive = Callable[[], Awaitable[Message]]
+
+READ_AHEAD: Final = 64 * 1024
+
+
+class Intake:
+    """`refusal` is set once the body has passed its limit; `disconnected` once the client has gone.
+
+    A small body is read before its handler runs, so that the intent of a request with effects says what was asked.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_ended",
+        "_fingerprint_key",
+        "_head",
+        "_receive",
+        "_redactor",
+        "disconnected",
+        "refusal",
+        "size",
+    )
+
+    def __init__(self, receive: Receive, head: RequestHead, fingerprint_key: bytes) -> None:
+        self._receive = receive
+        self._head = head
+        self._fingerprint_key = fingerprint_key
+        self._redactor: BodyRedactor | None = None
+        self._ahead: deque[Message] = deque()
+        self._ended = False
+        self.size = 0
+        self.refusal: HatchPayError | None = None
+        self.disconnected = False
+
+    async def receive(self) -> Message:
+        """What the application is given in place of the server's `receive`."""
+        if self._ahead:
+            return self._ahead.popleft()
+        return await self._next()
+
+    async def read_ahead(self, *, whole: bool) -> None:
+        """Fetch the body before the handler asks: all of it, or, where it is declared to be small, all of that."""
+        declared = self._head.declared_length
+        if not self._head.has_body or (not whole and (declared is None or declared > READ_AHEAD)):
+            return
+        while not (self._ended or self.disconnected):
+            message = await self._next()
+            if self.refusal is not None:
+                return
+            self._ahead.append(message)
+
+    def unit(self, source: UnitSource, match: Match | None, query: bytes) -> str | None:
+        """The business unit's id that the request names; None where it names none, two, or something else."""
+        if source.place == "path":
+            found = match.value(source.name) if match is not None else None
+        elif source.place == "query":
+            values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(source.name, [])
+            found = values[0] if len(values) == 1 else None
+        else:
+            found = _member(b"".join(message.get("body", b"") for message in self._ahead), source.name)
+        return found if found is not None and is_uuid(found) else None
+
+    def redacted(self, *, final: bool) -> RedactedBody | None:
+        """The record's part; None where no body was read. Before the end only a body that is whole by now."""
+        if self._redactor is None or not (final or self._ended):
+            return None
+        return self._redactor.finish()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.disconnected = True
+            return message
+        chunk = message.get("body", b"")
+        if not message.get("more_body", False):
+            self._ended = True
+        if chunk:
+            self.size += len(chunk)
+            if self.size > MAX_BODY:
+                self.refusal = body_too_large()
+                # To the application the client has gone: it must not act on a body that it saw the half of.
+                return {"type": "http.disconnect"}
+            if self._redactor is None:
+                self._redactor = BodyRedactor(self._head.content_type, self._fingerprint_key)
+            self._redactor.feed(chunk)
+        return message
+
+
+def _member(body: bytes, name: str) -> str | None:
+    """The text of a top-level member of a JSON object, where it stands there exactly once."""
+    found: list[Any] = []
+
+    def outermost(pairs: list[tuple[str, Any]]) -> list[Any]:
+        # Called for inner objects first; the outermost comes last and is what remains.
+        found[:] = [value for key, value in pairs if key == name]
+        return []
+
+    try:
+        document = json.loads(body, object_pairs_hook=outermost)
+    except (ValueError, RecursionError):
+        return None
+    if document != [] or len(found) != 1 or not isinstance(found[0], str):
+        return None
+    return found[0]

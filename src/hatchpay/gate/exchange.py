@@ -1,0 +1,420 @@
+"""One request on its way: admitted, recorded, handled, recorded, answered.
+
+The order that never bends, for a request with effects:
+
+    judge -> intent durable -> handler -> completion durable -> the last byte of the answer
+
+A safe request (GET, HEAD) may leave its intent to its completion's commit while the recorder is healthy and nothing
+of its answer has left. What completes an answer is held back here until the completion is durable; the wait itself
+happens in `run`, after the application's coroutine has returned, which costs less than suspending all of its frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from time import perf_counter_ns
+from typing import Final
+
+from hatchpay.audit.ports import Recorder
+from hatchpay.audit.record import Completion, Intent, Record, State
+from hatchpay.audit.redact import RedactedBody, redact_headers, redact_text, redact_url
+from hatchpay.clock import Clock
+from hatchpay.errors import AuditUnavailable, HatchPayError, Unavailable
+from hatchpay.gate.admission import Admission, Verdict
+from hatchpay.gate.body import Intake, Receive
+from hatchpay.gate.caller import Caller
+from hatchpay.gate.problems import REQUEST_ID_HEADER, Message, problem_messages
+from hatchpay.gate.request import RequestHead, Scope
+from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
+
+__all__ = ["Application", "Exchange", "Parts", "ResponseAborted", "Send"]
+
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log: Final = logging.getLogger("hatchpay.gate")
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_BODILESS: Final = frozenset({204, 304})
+
+
+class ResponseAborted(HatchPayError):
+    """Raised to the server when an answer that has begun cannot be ended properly; it closes the connection."""
+
+    default_code = "response_aborted"
+
+
+class Parts:
+    """What every exchange of a gate shares."""
+
+    __slots__ = ("admission", "clock", "fingerprint_key", "new_id", "observe", "recorder")
+
+    def __init__(
+        self,
+        admission: Admission,
+        recorder: Recorder,
+        clock: Clock,
+        new_id: IdSource,
+        fingerprint_key: bytes,
+        observe: Callable[[Record], None],
+    ) -> None:
+        self.admission = admission
+        self.recorder = recorder
+        self.clock = clock
+        self.new_id = new_id
+        self.fingerprint_key = fingerprint_key
+        self.observe = observe
+
+
+class Exchange:
+    """`scope` is the application's copy; `receive` and `send` are the server's; `refusal` is one that is sure."""
+
+    __slots__ = (
+        "_app_returned",
+        "_auth_us",
+        "_begun",
+        "_committed",
+        "_delivered",
+        "_delivery",
+        "_ended",
+        "_expected",
+        "_handler_from",
+        "_head",
+        "_held",
+        "_intake",
+        "_parts",
+        "_receive",
+        "_request_id",
+        "_response_size",
+        "_safe",
+        "_scope",
+        "_send",
+        "_start",
+        "_started_us",
+        "_status",
+        "_unintended",
+        "_verdict",
+        "_zero",
+    )
+
+    def __init__(
+        self, parts: Parts, scope: Scope, receive: Receive, send: Send, refusal: HatchPayError | None = None
+    ) -> None:
+        self._zero = perf_counter_ns()
+        self._parts = parts
+        self._scope = scope
+        self._send = send
+        self._started_us = parts.clock()
+        self._request_id = parts.new_id()
+        self._head = head = RequestHead(scope)
+        self._safe = head.method in _SAFE
+        self._verdict: Verdict = parts.admission.judge(head, refusal)
+        self._intake = Intake(receive, head, parts.fingerprint_key)
+        self._handler_from = perf_counter_ns()
+        self._auth_us = (self._handler_from - self._zero) // 1000
+        self._start: Message | None = None
+        self._held: list[Message] = []
+        self._status: int | None = None
+        self._response_size = 0
+        self._expected: int | None = None
+        self._begun = False
+        self._ended = False
+        self._delivered = False
+        self._app_returned = False
+        self._unintended = True
+        self._committed: asyncio.Future[None] | None = None
+        self._delivery: asyncio.Task[None] | None = None
+
+    @property
+    def is_control(self) -> bool:
+        match = self._verdict.match
+        return match is not None and match.route.control
+
+    async def run(self, app: Application) -> None:
+        verdict = self._verdict
+        if verdict.refusal is None and not (self._safe and not self._head.has_body):
+            await self._take_in()
+        if verdict.refusal is not None:
+            await self._refuse(verdict.refusal)
+            return
+        if self._intake.disconnected:
+            self._end("disconnected", None)
+            return
+        if not (self._safe and self._parts.recorder.healthy):
+            try:
+                await self._intend()
+            except AuditUnavailable:
+                await self._refuse(_unavailable(), owed=True)
+                return
+        self._scope["hatchpay"] = Caller(self._request_id, verdict.principal)
+        self._handler_from = perf_counter_ns()
+        try:
+            await app(self._scope, self._intake.receive, self.send)
+        except BaseException as error:
+            self._app_returned = True
+            await self._after_failure(error)
+            return
+        self._app_returned = True
+        if not self._ended:
+            await self._after_silence()
+            return
+        await self._deliver()
+
+    async def send(self, message: Message) -> None:
+        """What the application is given in place of the server's `send`."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._open(message)
+        elif kind == "http.response.body":
+            await self._chunk(message)
+        else:
+            raise ResponseAborted(f"the application sent a message that HatchPay does not pass on: {kind}")
+
+    def _open(self, message: Message) -> None:
+        if self._start is not None:
+            raise ResponseAborted("the application began its answer twice")
+        headers = []
+        for name, value in message.get("headers", ()):
+            lowered = name.lower()
+            if lowered == REQUEST_ID_HEADER:
+                continue
+            if lowered == b"content-length":
+                self._expected = int(value)
+            headers.append((name, value))
+        headers.append((REQUEST_ID_HEADER, self._request_id.encode()))
+        self._start = {**message, "headers": headers}
+        self._status = message["status"]
+        if self._status in _BODILESS or self._head.method == "HEAD":
+            self._held.append(self._start)
+            self._begun = True
+            self._complete()
+
+    async def _chunk(self, message: Message) -> None:
+        if self._start is None:
+            raise ResponseAborted("the application sent a body before it began its answer")
+        body = message.get("body", b"")
+        if self._ended:
+            if body and not (self._status in _BODILESS or self._head.method == "HEAD"):
+                raise ResponseAborted("the application sent more than it had announced")
+            self._held.append(message)
+            return
+        self._response_size += len(body)
+        last = not message.get("more_body", False)
+        if self._expected is not None and self._response_size >= self._expected:
+            last = True
+            if self._response_size > self._expected:
+                raise ResponseAborted("the application sent more than it had announced")
+        if last:
+            if not self._begun:
+                self._held.append(self._start)
+                self._begun = True
+            self._held.append(message)
+            self._complete()
+            return
+        if not self._begun:
+            # The first byte of an answer in parts is about to leave: from here on its request must be on record.
+            if self._unintended:
+                await self._intend()
+            self._begun = True
+            await self._send(self._start)
+        await self._send(message)
+
+    async def _take_in(self) -> None:
+        """Read ahead what the decision or the intent needs of the body."""
+        verdict = self._verdict
+        source = verdict.match.route.unit if verdict.match is not None else None
+        if source is not None and source.place != "handler":
+            if source.place == "body":
+                await self._intake.read_ahead(whole=True)
+            verdict.unit = self._intake.unit(source, verdict.match, self._head.query)
+        elif not self._safe:
+            await self._intake.read_ahead(whole=False)
+        if self._intake.refusal is not None:
+            verdict.refusal = self._intake.refusal
+            return
+        if source is not None:
+            self._parts.admission.judge_unit(verdict)
+
+    async def _intend(self) -> None:
+        """Raises AuditUnavailable where the intent could not be made durable."""
+        await self._parts.recorder.submit(Intent(self._record("indeterminate", None, 0)))
+        self._unintended = False
+
+    async def _refuse(self, refusal: HatchPayError, *, owed: bool = False) -> None:
+        """Answer with a problem, once its record is durable; where none can be made, with 503, and owe the record."""
+        self._held = list(problem_messages(refusal, self._request_id))
+        self._status = refusal.status
+        self._response_size = len(self._held[1]["body"])
+        self._begun = True
+        if owed:
+            self._owe(refusal)
+        else:
+            self._end("refused", refusal.status)
+        await self._deliver()
+
+    def _complete(self) -> None:
+        """The answer is whole: queue its record, and let `run` or, should the application go on, a task send it."""
+        refusal = self._intake.refusal
+        if refusal is not None and self._held[0] is self._start:
+            # The application has answered something of its own to a body that ended at the limit.
+            self._replace(refusal)
+            self._end("refused", refusal.status)
+        else:
+            self._end("disconnected" if self._intake.disconnected else "completed", self._status)
+        assert self._committed is not None  # noqa: S101
+        self._committed.add_done_callback(self._on_committed)
+
+    def _on_committed(self, _: asyncio.Future[None]) -> None:
+        if not self._app_returned:
+            self._delivery = asyncio.ensure_future(self._deliver_beside())
+
+    async def _deliver_beside(self) -> None:
+        """Send while the application is still busy, with background work of its own for example."""
+        try:
+            if not self._delivered:
+                await self._deliver()
+        except ResponseAborted:
+            _log.error("an answer could not be ended", extra={"request_id": self._request_id})
+
+    async def _deliver(self) -> None:
+        if self._delivered:
+            if self._delivery is not None:
+                await self._delivery
+            return
+        committed = self._committed
+        if committed is not None:
+            try:
+                await committed
+            except AuditUnavailable:
+                self._unrecorded()
+        if self._delivered:
+            return
+        self._delivered = True
+        for message in self._held:
+            await self._send(message)
+
+    def _unrecorded(self) -> None:
+        """The handler has run, its completion could not be stored. Raises ResponseAborted where bytes have left."""
+        sent_before = self._held and self._held[0]["type"] != "http.response.start"
+        if self._verdict.refusal is None and not self._safe:
+            refusal: HatchPayError = Unavailable(
+                "the request may have been executed, but its outcome could not be recorded; "
+                "look before you send it again",
+                code="outcome_unrecorded",
+            )
+        else:
+            refusal = _unavailable()
+        self._owe(refusal)
+        if sent_before:
+            self._delivered = True
+            raise ResponseAborted("the answer was cut off, since its outcome could not be recorded")
+        self._replace(refusal)
+
+    def _replace(self, refusal: HatchPayError) -> None:
+        self._held = list(problem_messages(refusal, self._request_id))
+        self._status = refusal.status
+        self._response_size = len(self._held[1]["body"])
+
+    async def _after_failure(self, error: BaseException) -> None:
+        """The application raised. What it had finished is still sent; what it had begun is cut off."""
+        if self._ended:
+            self._report(error)
+            await self._deliver()
+            return
+        if self._intake.disconnected or not isinstance(error, Exception):
+            self._end("disconnected", self._status)
+            if not isinstance(error, Exception):
+                raise error
+            return
+        if self._intake.refusal is not None and not self._begun:
+            await self._refuse(self._intake.refusal)
+            return
+        if isinstance(error, AuditUnavailable) and not self._begun:
+            await self._refuse(_unavailable(), owed=True)
+            return
+        self._report(error)
+        await self._fail()
+
+    async def _after_silence(self) -> None:
+        """The application returned without a whole answer."""
+        if self._intake.disconnected:
+            self._end("disconnected", self._status)
+            return
+        _log.error("the application returned without an answer", extra={"request_id": self._request_id})
+        await self._fail()
+
+    async def _fail(self) -> None:
+        if self._begun:
+            self._end("failed", self._status)
+            raise ResponseAborted("the application did not end its answer")
+        self._begun = True
+        self._replace(HatchPayError("the application failed", code="internal_error"))
+        self._end("failed", self._status)
+        await self._deliver()
+
+    def _report(self, error: BaseException) -> None:
+        """To the log, redacted: an exception's text is the application's, and may hold whatever it was given."""
+        text = redact_text("".join(traceback.format_exception(error)))
+        _log.error("the application failed in request %s\n%s", self._request_id, text)
+
+    def _end(self, state: State, status: int | None) -> None:
+        self._ended = True
+        finished = perf_counter_ns()
+        record = self._record(state, status, finished)
+        self._parts.observe(record)
+        self._committed = self._parts.recorder.submit(Completion(record))
+
+    def _owe(self, refusal: HatchPayError) -> None:
+        self._ended = True
+        state: State = "refused" if self._verdict.refusal is not None or refusal.code == "audit_unavailable" else "failed"
+        self._status = refusal.status
+        record = self._record(state, refusal.status, perf_counter_ns(), reason=refusal.code)
+        self._parts.observe(record)
+        self._parts.recorder.owe(Completion(record))
+
+    def _record(self, state: State, status: int | None, finished: int, reason: str | None = None) -> Record:
+        """Everything known by now. `finished` is when the handler had ended, or 0 where it has not begun."""
+        head, verdict, decision = self._head, self._verdict, self._verdict.decision
+        principal, claimed, match = verdict.principal, verdict.claimed, verdict.match
+        owner = principal or claimed
+        body: RedactedBody | None = self._intake.redacted(final=finished > 0)
+        url = redact_url(head.raw_path, head.query)
+        headers = redact_headers(head.headers)
+        built = perf_counter_ns()
+        return Record(
+            self._request_id,
+            PLATFORM_TENANT_ID if owner is None else owner.tenant_id,
+            head.method if len(head.method) <= 16 else redact_text(head.method[:16]),
+            url,
+            self._started_us,
+            verdict.client_ip,
+            headers,
+            verdict.correlation_id,
+            verdict.unit,
+            None if principal is None else principal.id,
+            None if principal is None else principal.key_id,
+            claimed.key_id if principal is None and claimed is not None else None,
+            verdict.secret_version,
+            () if principal is None else principal.roles,
+            decision.outcome,
+            reason or decision.reason,
+            decision.rule,
+            None if match is None else match.route.template,
+            None if match is None else match.route.permission,
+            None if body is None else body.value,
+            self._intake.size if body is None else body.size,
+            None if body is None else body.digest,
+            status,
+            self._response_size,
+            (built - self._zero) // 1000,
+            self._auth_us,
+            (finished - self._handler_from) // 1000 if finished and decision.outcome == "allow" else 0,
+            (built - finished) // 1000 if finished else 0,
+            state,
+        )
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("requests cannot be recorded at the moment, so none is let through", code="audit_unavailable")

@@ -1,0 +1,53 @@
+"""What every request must satisfy before anybody asks who sent it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from hatchpay.errors import MalformedRequest
+
+__all__ = ["MAX_BODY", "MAX_HEADERS", "body_too_large", "check_length", "check_path", "headers_too_large"]
+
+MAX_BODY: Final = 16 * 1024 * 1024
+MAX_HEADERS: Final = 64 * 1024
+
+# Empty and dot segments, parameters, back slashes, anything that is not visible ASCII, broken percent-encoding,
+# and percent-encoding of what needs none or must never hide: slash, back slash, NUL, controls, semicolon, and a
+# percent sign that would decode twice.
+_AMBIGUOUS: Final = re.compile(
+    rb"//|/\.{1,2}(?:/|\Z)|[;\\]|[^\x21-\x7e]"
+    rb"|%(?![0-9A-Fa-f]{2})"
+    rb"|%(?:[01][0-9A-Fa-f]|7[Ff]|2[FfEeDd]|5[CcFf]|3[0-9Bb]|4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9AaEe])"
+    rb"|%25[0-9A-Fa-f]{2}"
+)
+
+
+def check_path(raw_path: bytes, path: str) -> None:
+    """Raises MalformedRequest unless both forms of the path mean the same to everybody (RFC 3986, section 6)."""
+    if not raw_path.startswith(b"/") or _AMBIGUOUS.search(raw_path):
+        raise MalformedRequest("the path is not in its one canonical form", code="path_not_canonical")
+    text = raw_path.decode("ascii")
+    if (text if "%" not in text else unquote(text)) != path:
+        raise MalformedRequest("the path was rewritten before the gate", code="path_not_canonical")
+
+
+def check_length(values: list[bytes], chunked: bool) -> int | None:
+    """The declared length of the body, or None. Raises MalformedRequest where it is unclear or too large."""
+    if not values:
+        return None
+    if len(values) > 1 or chunked or not values[0].isdigit() or len(values[0]) > 19:
+        raise MalformedRequest("the length of the body is ambiguous", code="conflicting_content_length")
+    length = int(values[0])
+    if length > MAX_BODY:
+        raise body_too_large()
+    return length
+
+
+def body_too_large() -> MalformedRequest:
+    return MalformedRequest("a request body holds at most 16 MiB", code="body_too_large", status=413)
+
+
+def headers_too_large() -> MalformedRequest:
+    return MalformedRequest("the head of a request holds at most 64 KiB", code="headers_too_large", status=431)

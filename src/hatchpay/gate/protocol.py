@@ -1,0 +1,116 @@
+"""uvicorn's HTTP protocol, with what its parser refuses sent through the gate: recorded, and answered as a problem.
+
+It leans on the shape of uvicorn's HttpToolsProtocol; `tests/http/test_parser.py` breaks where that shape changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from hatchpay.errors import HatchPayError, MalformedRequest
+from hatchpay.gate.body import Receive
+from hatchpay.gate.exchange import Send
+from hatchpay.gate.limits import MAX_HEADERS, headers_too_large
+from hatchpay.gate.request import Scope
+
+__all__ = ["RefuseHead", "audited_protocol"]
+
+RefuseHead = Callable[[HatchPayError, Scope, Receive, Send], Awaitable[None]]
+
+
+def audited_protocol(refuse: RefuseHead) -> type[asyncio.Protocol]:
+    """The protocol class for uvicorn's `http` option. `refuse` answers what never became a request."""
+
+    class AuditedProtocol(_AuditedProtocol):
+        refuse_head = staticmethod(refuse)
+
+    return AuditedProtocol
+
+
+class _AuditedProtocol(HttpToolsProtocol):
+    refuse_head: RefuseHead
+    _unfinished_head = 0
+    _in_head = True
+    _given_up = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._given_up:
+            return
+        self._unset_keepalive_if_required()
+        if self._in_head:
+            self._unfinished_head += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # What follows is of another protocol, which is not spoken here; the request itself gets its answer.
+            self._given_up = True
+            self.cycle.keep_alive = False
+        except httptools.HttpParserError:
+            self._give_up(MalformedRequest("this is not a well-formed HTTP request", code="malformed_http"))
+        else:
+            if self._in_head and self._unfinished_head > MAX_HEADERS:
+                self._give_up(headers_too_large())
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._in_head = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head = True
+        self._unfinished_head = 0
+
+    def _give_up(self, refusal: HatchPayError) -> None:
+        """Nothing more is read from this connection. A head is refused; a broken body ends its request."""
+        self._given_up = True
+        self.flow.pause_reading()
+        if not self._in_head:
+            self.transport.close()
+            return
+        cycle = self._refusal_cycle()
+        app: Any = functools.partial(self.refuse_head, refusal)
+        previous = self.cycle
+        self.cycle = cycle
+        if previous is None or previous.response_complete:
+            self._start_asgi_task(cycle, app)
+        else:
+            self.pipeline.appendleft((cycle, app))
+
+    def _refusal_cycle(self) -> RequestResponseCycle:
+        """A cycle for as much of the request as had been read."""
+        if self.scope is None:
+            self.on_message_begin()
+        raw_path, _, query = (self.url or b"/").partition(b"?")
+        self.scope.update(  # type: ignore[typeddict-unknown-key]
+            method=self._method(), path="", raw_path=raw_path, query_string=query, headers=list(self.headers)
+        )
+        return RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+
+    def _method(self) -> str:
+        try:
+            method = self.parser.get_method().decode("ascii", "replace")
+        except Exception:
+            return "INVALID"
+        return method or "INVALID"

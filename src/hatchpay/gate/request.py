@@ -1,0 +1,77 @@
+"""What the gate reads off an ASGI scope, in one pass over the headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from typing import Any, Final
+
+from hatchpay.errors import MalformedRequest
+from hatchpay.gate.limits import MAX_HEADERS, check_length, check_path, headers_too_large
+
+__all__ = ["RequestHead", "Scope"]
+
+Scope = MutableMapping[str, Any]
+Headers = Iterable[tuple[bytes, bytes]]
+
+_NONE: Final[list[bytes]] = []
+_WATCHED: Final = frozenset(
+    (
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-api-key",
+        b"x-forwarded-for",
+        b"x-request-id",
+    )
+)
+
+
+class RequestHead:
+    """A request before its body. Building it never fails; `check` says what is wrong with it."""
+
+    __slots__ = ("_watched", "declared_length", "headers", "method", "path", "peer", "query", "raw_path", "size")
+
+    def __init__(self, scope: Scope) -> None:
+        self.method: str = scope.get("method", "GET")
+        self.raw_path: bytes = scope.get("raw_path") or b""
+        self.path: str = scope.get("path", "")
+        self.query: bytes = scope.get("query_string") or b""
+        self.headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        client = scope.get("client")
+        self.peer: str | None = client[0] if client else None
+        self.declared_length: int | None = None
+        watched: dict[bytes, list[bytes]] = {}
+        size = len(self.raw_path) + len(self.query)
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4
+            if name in _WATCHED:
+                watched.setdefault(name, []).append(value)
+        self.size = size
+        self._watched = watched
+
+    def values(self, name: bytes) -> list[bytes]:
+        return self._watched.get(name, _NONE)
+
+    @property
+    def content_type(self) -> str:
+        values = self.values(b"content-type")
+        return values[0].decode("latin-1") if values else ""
+
+    @property
+    def has_body(self) -> bool:
+        return bool(self.declared_length) or b"transfer-encoding" in self._watched
+
+    def check(self) -> None:
+        """Raises MalformedRequest where the head is too large or ambiguous. Sets `declared_length`."""
+        if self.size > MAX_HEADERS:
+            raise headers_too_large()
+        if not self.raw_path:
+            raise MalformedRequest("the server gives no raw path to decide on", code="raw_path_missing")
+        check_path(self.raw_path, self.path)
+        if b"content-length" in self._watched or b"transfer-encoding" in self._watched:
+            chunked = b"transfer-encoding" in self._watched
+            self.declared_length = check_length(self.values(b"content-length"), chunked)
+        if b"upgrade" in self._watched and any(value.lower() == b"websocket" for value in self.values(b"upgrade")):
+            raise MalformedRequest("WebSockets are not listed", code="websocket_not_allowed", status=403)
