@@ -41,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Settings(data_dir={str(self.data_dir)!r}, …)"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("data_dir", self.data_dir)]
+
     @property
     def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         return tuple(ipaddress.ip_network(text) for text in self.trusted_proxies)
@@ -145,9 +148,7 @@ def _from_text(name: str, text: str) -> object:
 def _path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
-    raise NotImplementedError
-
-
+    raise TypeError("Expected a path")
 
 
 def _check(settings: Settings) -> None:

@@ -11,7 +11,7 @@ The TOML form, one table per entry:
     method = "GET"
     path = "/v1/payment-proxy/transactions/{id}"
     permission = "payment-proxy.transactions.read"     # or: open = true
-    business_unit = "handler"            # or path:NAME, query:NAME, body:NAME; where absent, keys of chosen units are denied
+    business_unit = "handler"            # or path:NAME, query:NAME, body:NAME; absent: no keys of chosen units
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def build(permissions: Iterable[Permission], routes: Iterable[Route]) -> Catalog
     table = RouteTable(routes)
     for route in table.routes:
         if route.permission is not None and route.permission not in declared:
-            raise SettingsError(f"{route.method} {route.template} needs {route.permission}, which is not declared")
+            raise SettingsError(
+                f"{route.method} {route.template} needs {route.permission}, which is not declared"
+            )
     return Catalogue(tuple(declared.values()), table)
 
 

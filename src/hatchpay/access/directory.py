@@ -5,11 +5,12 @@ Times are microseconds since the epoch. Nothing here is a secret: of a key's tex
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_network
 
 import msgspec
 
-from hatchpay.identity.principal import Limits, Reach
+from hatchpay.identity.principal import IPNetwork, Limits, Reach
 from hatchpay.tokens.apikey import Environment
 
 __all__ = ["KeyRow", "RoleRow", "SecretRow", "TenantRow", "UnitRow", "reach"]
@@ -32,7 +33,7 @@ class UnitRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`permissions` is what the role holds now; for `admin`, `viewer` and `gl` storage derives it from the catalogue."""
+    """`permissions` is what it holds now; storage derives that of `admin`, `viewer` and `gl`."""
 
     id: str
     tenant_id: str
@@ -59,7 +60,7 @@ class SecretRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A key with its roles and secrets, the newest secret first. `deleted_us` is None while the key exists."""
+    """A key with its roles and secrets, newest secret first. `deleted_us` is None while the key exists."""
 
     id: str
     tenant_id: str
@@ -84,12 +85,17 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
         return Limits(
             environment=self.environment,
             business_unit_ids=None if units is None else frozenset(units),
-            networks=None if cidrs is None else tuple(map(ip_network, cidrs)),
+            networks=None if cidrs is None else tuple(map(_network, cidrs)),
             expires_at_us=self.expires_us,
         )
 
 
+@lru_cache(4096)
+def _network(cidr: str) -> IPNetwork:
+    return ip_network(cidr)
+
+
 def reach(key: KeyRow, roles: dict[str, RoleRow]) -> Reach:
-    """All that `key` can do, by its roles among `roles` (by id) and its limits, whether it is enabled or not."""
+    """All that `key` can do, by its roles among `roles` (by id) and its limits, enabled or not."""
     held = frozenset().union(*(roles[role_id].permissions for role_id in key.role_ids))
     return Reach(held, key.limits)

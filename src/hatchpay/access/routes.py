@@ -1,8 +1,8 @@
 """The route table: method and path template to what is needed. What it does not list is denied.
 
 A template is a path whose segments are literal or `{name}`; `{name}` stands for exactly one non-empty segment.
-Look-up walks a trie by segments, literal before `{name}`, and falls back to `{name}` where the literal branch has
-no entry for the method: the cost depends on the depth of the path, not on the number of routes.
+Look-up walks the method's trie by segments, literal before `{name}`, and falls back to `{name}` where the literal
+branch leads nowhere: the cost depends on the depth of the path, not on the number of routes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from hatchpay.access.permission import check_name
-from hatchpay.errors import SettingsError
+from hatchpay.errors import InvalidInput, SettingsError
 
 __all__ = ["METHODS", "Access", "Match", "Route", "RouteTable", "UnitSource", "merge"]
 
@@ -57,9 +57,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if self.method not in METHODS:
             raise SettingsError(f"unknown method {self.method!r} of route {self.template!r}")
         if (self.permission is not None) != (self.access == "permission"):
-            raise SettingsError(f"route {self.method} {self.template} needs either a permission or open access")
+            raise SettingsError(
+                f"route {self.method} {self.template} needs either a permission or open access"
+            )
         if self.permission is not None:
-            check_name(self.permission)
+            try:
+                check_name(self.permission)
+            except InvalidInput as error:
+                raise SettingsError(f"route {self.method} {self.template}: {error.detail}") from None
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -74,12 +79,12 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Node:
-    __slots__ = ("any", "literal", "routes")
+    __slots__ = ("any", "literal", "route")
 
     def __init__(self) -> None:
         self.literal: dict[str, _Node] = {}
         self.any: _Node | None = None
-        self.routes: dict[str, Route] = {}
+        self.route: Route | None = None
 
 
 class RouteTable:
@@ -87,13 +92,10 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes: tuple[Route, ...] = tuple(routes)
-        self._root = _Node()
-        self._static: dict[tuple[str, str], Match] = {}
+        self._roots: dict[str, _Node] = {}
+        self._static: dict[str, dict[str, Match]] = {}
         for route in self.routes:
             self._insert(route)
-        for route in self.routes:
-            if "{" not in route.template:
-                self._static[route.method, route.template] = Match(route, ())
 
     def match(self, method: str, path: str) -> Match | None:
         """The entry for `method` on the decoded `path`, or None. HEAD takes its GET's where it has none of its own.
@@ -101,14 +103,14 @@ class RouteTable:
         The gate has refused encoded slashes by then, so the decoded path has the raw one's segments, and literals
         are compared as the framework behind compares them.
         """
-        found = self._static.get((method, path))
-        if found is not None:
-            return found
-        segments = path.split("/")
-        found = _walk(self._root, segments, 1, method, ())
-        if found is None and method == "HEAD":
-            found = _walk(self._root, segments, 1, "GET", ())
-        return found
+        static = self._static.get(method)
+        if static is not None:
+            found = static.get(path)
+            if found is None:
+                found = _walk(self._roots[method], path.split("/"), 1, ())
+            if found is not None:
+                return found
+        return self.match("GET", path) if method == "HEAD" else None
 
     def conflicts(self, other: RouteTable) -> list[tuple[Route, Route]]:
         """Pairs of entries, one of each table, that some request could both mean."""
@@ -117,7 +119,7 @@ class RouteTable:
     def _insert(self, route: Route) -> None:
         if not route.template.startswith("/"):
             raise SettingsError(f"a path template starts with /, not {route.template!r}")
-        node = self._root
+        node = self._roots.setdefault(route.method, _Node())
         segments = route.template.split("/")[1:]
         for place, segment in enumerate(segments):
             if segment in {".", ".."} or (
@@ -129,24 +131,31 @@ class RouteTable:
                 node = node.any
             else:
                 node = node.literal.setdefault(segment, _Node())
-        if route.method in node.routes:
+        if node.route is not None:
             raise SettingsError(f"{route.method} {route.template} is listed twice")
-        node.routes[route.method] = route
+        node.route = route
+        static = self._static.setdefault(route.method, {})
+        if "{" not in route.template:
+            static[route.template] = Match(route, ())
 
 
-def _walk(node: _Node, segments: list[str], depth: int, method: str, values: tuple[str, ...]) -> Match | None:
-    if depth == len(segments):
-        route = node.routes.get(method)
-        return None if route is None else Match(route, values)
-    segment = segments[depth]
-    following = node.literal.get(segment)
-    if following is not None:
-        found = _walk(following, segments, depth + 1, method, values)
-        if found is not None:
-            return found
-    if node.any is not None and segment:
-        return _walk(node.any, segments, depth + 1, method, (*values, segment))
-    return None
+def _walk(node: _Node, segments: list[str], start: int, values: tuple[str, ...]) -> Match | None:
+    """A loop while there is one way to go; only where a literal and a `{name}` both fit does it call itself."""
+    for depth in range(start, len(segments)):
+        segment = segments[depth]
+        following = node.literal.get(segment)
+        anything = node.any if segment else None
+        if following is not None and anything is not None:
+            found = _walk(following, segments, depth + 1, values)
+            if found is not None:
+                return found
+        if anything is not None:
+            node, values = anything, (*values, segment)
+        elif following is not None:
+            node = following
+        else:
+            return None
+    return None if node.route is None else Match(node.route, values)
 
 
 def _overlap(mine: Route, theirs: Route) -> bool:
@@ -154,8 +163,12 @@ def _overlap(mine: Route, theirs: Route) -> bool:
     return (
         mine.method == theirs.method
         and len(left) == len(right)
-        and all(a == b or a.startswith("{") or b.startswith("{") for a, b in zip(left, right, strict=True))
+        and all(a == b or _stands_for(a, b) or _stands_for(b, a) for a, b in zip(left, right, strict=True))
     )
+
+
+def _stands_for(mine: str, theirs: str) -> bool:
+    return mine.startswith("{") and theirs != ""
 
 
 def merge(tables: Mapping[str, RouteTable]) -> RouteTable:

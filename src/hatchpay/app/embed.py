@@ -89,7 +89,11 @@ class HatchPayMiddleware:
             return message
 
         async def stopping(message: dict[str, Any]) -> None:
-            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"}:
+            if message["type"] in {
+                "lifespan.shutdown.complete",
+                "lifespan.shutdown.failed",
+                "lifespan.startup.failed",
+            }:
                 await self._stop()
             await send(message)
 
@@ -99,6 +103,8 @@ class HatchPayMiddleware:
 def _catalogue(routes: str | Path | Iterable[Route], permissions: Iterable[Permission]) -> Catalogue:
     if isinstance(routes, str | Path):
         if tuple(permissions):
-            raise SettingsError("permissions stand in the routes file; give them only beside a list of routes")
+            raise SettingsError(
+                "permissions stand in the routes file; give them only beside a list of routes"
+            )
         return read_catalogue(Path(routes))
     return catalogue.build(permissions, routes)

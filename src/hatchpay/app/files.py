@@ -19,7 +19,7 @@ __all__ = ["find_application", "find_routes", "read_catalogue"]
 def find_application(name: str) -> Application:
     """`module:attribute`, importable from the current directory too. Raises SettingsError."""
     module_name, separator, attribute = name.partition(":")
-    if not (separator and module_name and attribute):
+    if not (separator and attribute and all(module_name.split("."))):
         raise SettingsError("the application is named module:attribute, as in examples.payments_api:app")
     here = str(Path.cwd())
     if here not in sys.path:
@@ -44,7 +44,9 @@ def find_routes(name: str) -> Path:
     module = sys.modules[name.partition(":")[0]]
     path = Path(module.__file__ or "").with_name("routes.toml")
     if not path.is_file():
-        raise SettingsError(f"no route table: set routes (HATCHPAY_ROUTES), or put routes.toml beside {module.__name__}")
+        raise SettingsError(
+            f"no route table: set routes (HATCHPAY_ROUTES), or put routes.toml beside {module.__name__}"
+        )
     return path
 
 

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from hatchpay.access.catalogue import Catalogue
 from hatchpay.access.permission import CONTROL_PERMISSIONS
 from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.keys import Keys
+from hatchpay.app.paths import DataDirectory
 from hatchpay.clock import wall_us
 from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
 from hatchpay.gate.addresses import Proxies
@@ -29,29 +29,19 @@ from hatchpay.store.recorder import ProcessRecorder
 from hatchpay.store.secrets import SecretFiles
 from hatchpay.store.snapshots import DirectorySnapshots
 
-__all__ = ["DataDirectory", "Runtime"]
+__all__ = ["Runtime"]
 
 _log: Final = logging.getLogger("hatchpay")
 _POLL_EVERY_S: Final = 0.05
 _MOST_REHASHES: Final = 1_000
 
 
-class DataDirectory:
-    """Where everything lies under the data directory. Making one creates the directory, for its owner only."""
-
-    def __init__(self, root: Path) -> None:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.root = root.resolve()
-        self.directory = self.root / "directory.db"
-        self.ledger = self.root / "ledger.db"
-        self.instances = self.root / "instances"
-        self.secrets = self.root / "secrets"
-
-
 class Runtime:
     """Between `start` and `stop` its gate lets requests through; before and after, none."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, control_routes: RouteTable | None = None) -> None:
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, control_routes: RouteTable | None = None
+    ) -> None:
         self.paths = DataDirectory(settings.data_dir)
         self.secrets = SecretFiles(self.paths.secrets, settings.pepper)
         self.directory = SqlDirectory(self.paths.directory)
@@ -68,7 +58,9 @@ class Runtime:
             observe_wait=self.metrics.observe_commit,
         )
         self.keys = Keys(self.directory, self.history, wall_us, new_id, self.secrets.peppers)
-        self._routes = merge({"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())})
+        self._routes = merge(
+            {"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())}
+        )
         self._proxies = Proxies(settings.proxy_networks)
         self._settings = settings
         self._rehashes: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue(_MOST_REHASHES)
@@ -78,7 +70,9 @@ class Runtime:
         self._poller: threading.Thread | None = None
         self.running = False
 
-    def gate(self, app: Application, control: Application | None = None, *, only_proxies: bool = False) -> Gate:
+    def gate(
+        self, app: Application, control: Application | None = None, *, only_proxies: bool = False
+    ) -> Gate:
         authenticator = ApiKeyAuthenticator(lambda: self.snapshots.current, wall_us, self._note_rehash)
         admission = Admission([authenticator], self._routes, self._proxies, only_proxies=only_proxies)
         key = self.secrets.fingerprint_key()
@@ -133,7 +127,9 @@ class Runtime:
                 failing = False
             except HatchPayError as error:
                 if not failing:
-                    _log.error("the directory cannot be read; the last known state stays in force: %s", error.code)
+                    _log.error(
+                        "the directory cannot be read; the last known state stays in force: %s", error.code
+                    )
                 failing = True
 
     async def _drain(self) -> None:
@@ -161,13 +157,33 @@ class Runtime:
 
     def _gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "hatchpay_audit_healthy", "1 while records can be stored", float(self.recorder.healthy)
-        yield "hatchpay_audit_pending_entries", "Entries that wait for their commit", float(self.recorder.pending)
-        yield "hatchpay_audit_owed_records", "Refusals to be recorded once it is possible", float(self.recorder.owed)
-        yield "hatchpay_audit_unrecorded_records", "Refusals that could never be recorded", float(self.recorder.unrecorded)
-        yield "hatchpay_audit_writer_restarts", "How often the ledger's writer was replaced", float(self.recorder.restarts)
-        yield "hatchpay_directory_generation", "Sequence number of the last change in force", float(
-            self.snapshots.current.generation
+        yield (
+            "hatchpay_audit_pending_entries",
+            "Entries that wait for their commit",
+            float(self.recorder.pending),
         )
-        yield "hatchpay_directory_keys", "API keys in the snapshot, deleted ones included", float(
-            len(self.snapshots.current.keys)
+        yield (
+            "hatchpay_audit_owed_records",
+            "Refusals to be recorded once it is possible",
+            float(self.recorder.owed),
+        )
+        yield (
+            "hatchpay_audit_unrecorded_records",
+            "Refusals that could never be recorded",
+            float(self.recorder.unrecorded),
+        )
+        yield (
+            "hatchpay_audit_writer_restarts",
+            "How often the ledger's writer was replaced",
+            float(self.recorder.restarts),
+        )
+        yield (
+            "hatchpay_directory_generation",
+            "Sequence number of the last change in force",
+            float(self.snapshots.current.generation),
+        )
+        yield (
+            "hatchpay_directory_keys",
+            "API keys in the snapshot, deleted ones included",
+            float(len(self.snapshots.current.keys)),
         )

@@ -10,16 +10,16 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
 from hatchpay.access.catalogue import EMPTY
 from hatchpay.access.routes import RouteTable
+from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.tenants import Tenants
-from hatchpay.admin.units import BusinessUnits
 from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.runtime import Runtime
 from hatchpay.clock import wall_us
@@ -53,10 +53,12 @@ def serve(settings: Settings, application: str | None, announce: Callable[[str],
         protected = find_application(application)
         catalogue = read_catalogue(settings.routes or find_routes(application))
     runtime = Runtime(settings, catalogue, RouteTable(CONTROL_ROUTES))
-    with contextlib.closing(_listen(settings.host, settings.port)) as public:
-        with contextlib.closing(_listen(settings.admin_host, settings.admin_port)) as administration:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(settings, runtime, protected, public, administration, announce))
+    with (
+        contextlib.closing(_listen(settings.host, settings.port)) as public,
+        contextlib.closing(_listen(settings.admin_host, settings.admin_port)) as administration,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(_run(settings, runtime, protected, public, administration, announce))
 
 
 async def _run(
@@ -67,7 +69,7 @@ async def _run(
     administration: socket.socket,
     announce: Callable[[str], None],
 ) -> None:
-    control = create_control_app(
+    control: Any = create_control_app(
         Services(
             keys=runtime.keys,
             roles=Roles(runtime.directory, wall_us, new_id),

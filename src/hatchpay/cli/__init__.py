@@ -1,0 +1,1 @@
+"""The command `hatchpay`: one file per noun. It knows storage only through the ports beside it."""

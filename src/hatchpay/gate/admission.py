@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import unquote
 
 from hatchpay.access.decision import Decision, decide, decide_unit
 from hatchpay.access.routes import Match, RouteTable
 from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated
 from hatchpay.gate.addresses import Proxies, contains
 from hatchpay.gate.request import RequestHead
+from hatchpay.gate.units import unit_in_head
 from hatchpay.identity.authenticator import Authenticated, Authenticator, Invalid
 from hatchpay.identity.credential import extract, refuse_in_query
 from hatchpay.identity.principal import Principal
@@ -88,7 +90,9 @@ class Admission:
                 raise refusal
             head.check()
             if self._only_proxies and not self._proxies.trust(head.peer):
-                raise MalformedRequest("only the declared proxies may connect", code="insecure_transport", status=403)
+                raise MalformedRequest(
+                    "only the declared proxies may connect", code="insecure_transport", status=403
+                )
             if head.query:
                 refuse_in_query(head.query)
             credential = extract(head.values(b"x-api-key"), head.values(b"authorization"))
@@ -100,10 +104,17 @@ class Admission:
         if credential is not None and not self._authenticate(credential, verdict):
             return verdict
         self._decide(verdict)
+        if verdict.refusal is None and verdict.match is not None:
+            source = verdict.match.route.unit
+            if source is None or source.place != "body":
+                verdict.unit = unit_in_head(source, verdict.match, head.query)
+                self.judge_unit(verdict)
+            elif not head.has_body:
+                self.judge_unit(verdict)
         return verdict
 
     def judge_unit(self, verdict: Verdict) -> None:
-        """To be called once `verdict.unit` is known, for routes that say where it stands."""
+        """Once `verdict.unit` is known. Here that is; for routes that name it in the body, when that was read."""
         if verdict.principal is None or verdict.match is None:
             return
         denial = decide_unit(verdict.principal, verdict.match, verdict.unit)
@@ -144,7 +155,10 @@ class Admission:
                 verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
 
     def _claimed(self, head: RequestHead) -> Principal | None:
-        named = b"\n".join((*head.values(b"x-api-key"), *head.values(b"authorization"), head.query)).decode("latin-1")
+        headers = b"\n".join((*head.values(b"x-api-key"), *head.values(b"authorization"))).decode("latin-1")
+        query = head.query.decode("latin-1")
+        # As often decoded as the check that refuses credentials there decodes it.
+        named = "\n".join((headers, query, unquote(query), unquote(unquote(query))))
         for authenticator in self._authenticators:
             principal = authenticator.claimed(named)
             if principal is not None:

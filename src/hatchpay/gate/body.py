@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
-from urllib.parse import parse_qs
+from typing import Final
 
-from hatchpay.access.routes import Match, UnitSource
 from hatchpay.audit.redact import BodyRedactor, RedactedBody
 from hatchpay.errors import HatchPayError
 from hatchpay.gate.limits import MAX_BODY, body_too_large
 from hatchpay.gate.problems import Message
 from hatchpay.gate.request import RequestHead
-from hatchpay.ids import is_uuid
 
 __all__ = ["Intake", "Receive"]
 
@@ -69,16 +65,9 @@ class Intake:
                 return
             self._ahead.append(message)
 
-    def unit(self, source: UnitSource, match: Match | None, query: bytes) -> str | None:
-        """The business unit's id that the request names; None where it names none, two, or something else."""
-        if source.place == "path":
-            found = match.value(source.name) if match is not None else None
-        elif source.place == "query":
-            values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(source.name, [])
-            found = values[0] if len(values) == 1 else None
-        else:
-            found = _member(b"".join(message.get("body", b"") for message in self._ahead), source.name)
-        return found if found is not None and is_uuid(found) else None
+    def ahead(self) -> bytes:
+        """What was read ahead."""
+        return b"".join(message.get("body", b"") for message in self._ahead)
 
     def redacted(self, *, final: bool) -> RedactedBody | None:
         """The record's part; None where no body was read. Before the end only a body that is whole by now."""
@@ -104,21 +93,3 @@ class Intake:
                 self._redactor = BodyRedactor(self._head.content_type, self._fingerprint_key)
             self._redactor.feed(chunk)
         return message
-
-
-def _member(body: bytes, name: str) -> str | None:
-    """The text of a top-level member of a JSON object, where it stands there exactly once."""
-    found: list[Any] = []
-
-    def outermost(pairs: list[tuple[str, Any]]) -> list[Any]:
-        # Called for inner objects first; the outermost comes last and is what remains.
-        found[:] = [value for key, value in pairs if key == name]
-        return []
-
-    try:
-        document = json.loads(body, object_pairs_hook=outermost)
-    except (ValueError, RecursionError):
-        return None
-    if document != [] or len(found) != 1 or not isinstance(found[0], str):
-        return None
-    return found[0]

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
 from typing import Final
 
+from hatchpay.access.decision import Decision
 from hatchpay.audit.ports import Recorder
 from hatchpay.audit.record import Completion, Intent, Record, State
 from hatchpay.audit.redact import RedactedBody, redact_headers, redact_text, redact_url
@@ -28,6 +29,7 @@ from hatchpay.gate.body import Intake, Receive
 from hatchpay.gate.caller import Caller
 from hatchpay.gate.problems import REQUEST_ID_HEADER, Message, problem_messages
 from hatchpay.gate.request import RequestHead, Scope
+from hatchpay.gate.units import unit_in_body
 from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
 
 __all__ = ["Application", "Exchange", "Parts", "ResponseAborted", "Send"]
@@ -76,7 +78,6 @@ class Exchange:
         "_auth_us",
         "_begun",
         "_committed",
-        "_delivered",
         "_delivery",
         "_ended",
         "_expected",
@@ -121,7 +122,6 @@ class Exchange:
         self._expected: int | None = None
         self._begun = False
         self._ended = False
-        self._delivered = False
         self._app_returned = False
         self._unintended = True
         self._committed: asyncio.Future[None] | None = None
@@ -134,7 +134,7 @@ class Exchange:
 
     async def run(self, app: Application) -> None:
         verdict = self._verdict
-        if verdict.refusal is None and not (self._safe and not self._head.has_body):
+        if verdict.refusal is None and self._head.has_body:
             await self._take_in()
         if verdict.refusal is not None:
             await self._refuse(verdict.refusal)
@@ -160,7 +160,7 @@ class Exchange:
         if not self._ended:
             await self._after_silence()
             return
-        await self._deliver()
+        await self._finish()
 
     async def send(self, message: Message) -> None:
         """What the application is given in place of the server's `send`."""
@@ -225,17 +225,18 @@ class Exchange:
         """Read ahead what the decision or the intent needs of the body."""
         verdict = self._verdict
         source = verdict.match.route.unit if verdict.match is not None else None
-        if source is not None and source.place != "handler":
-            if source.place == "body":
-                await self._intake.read_ahead(whole=True)
-            verdict.unit = self._intake.unit(source, verdict.match, self._head.query)
+        if source is not None and source.place == "body":
+            await self._intake.read_ahead(whole=True)
+            if self._intake.refusal is None:
+                verdict.unit = unit_in_body(self._intake.ahead(), source.name)
+                self._parts.admission.judge_unit(verdict)
         elif not self._safe:
             await self._intake.read_ahead(whole=False)
         if self._intake.refusal is not None:
-            verdict.refusal = self._intake.refusal
-            return
-        if source is not None:
-            self._parts.admission.judge_unit(verdict)
+            self._deny(self._intake.refusal)
+
+    def _deny(self, refusal: HatchPayError) -> None:
+        self._verdict.deny(Decision("deny", refusal.code), refusal)
 
     async def _intend(self) -> None:
         """Raises AuditUnavailable where the intent could not be made durable."""
@@ -259,6 +260,7 @@ class Exchange:
         refusal = self._intake.refusal
         if refusal is not None and self._held[0] is self._start:
             # The application has answered something of its own to a body that ended at the limit.
+            self._deny(refusal)
             self._replace(refusal)
             self._end("refused", refusal.status)
         else:
@@ -268,30 +270,19 @@ class Exchange:
 
     def _on_committed(self, _: asyncio.Future[None]) -> None:
         if not self._app_returned:
-            self._delivery = asyncio.ensure_future(self._deliver_beside())
+            # The application is still busy, with background work of its own for example.
+            self._delivery = asyncio.ensure_future(self._deliver())
 
-    async def _deliver_beside(self) -> None:
-        """Send while the application is still busy, with background work of its own for example."""
-        try:
-            if not self._delivered:
-                await self._deliver()
-        except ResponseAborted:
-            _log.error("an answer could not be ended", extra={"request_id": self._request_id})
+    async def _finish(self) -> None:
+        await (self._delivery or self._deliver())
 
     async def _deliver(self) -> None:
-        if self._delivered:
-            if self._delivery is not None:
-                await self._delivery
-            return
-        committed = self._committed
-        if committed is not None:
+        """Send what was held, once its record is durable."""
+        if self._committed is not None:
             try:
-                await committed
+                await self._committed
             except AuditUnavailable:
                 self._unrecorded()
-        if self._delivered:
-            return
-        self._delivered = True
         for message in self._held:
             await self._send(message)
 
@@ -308,7 +299,6 @@ class Exchange:
             refusal = _unavailable()
         self._owe(refusal)
         if sent_before:
-            self._delivered = True
             raise ResponseAborted("the answer was cut off, since its outcome could not be recorded")
         self._replace(refusal)
 
@@ -321,7 +311,7 @@ class Exchange:
         """The application raised. What it had finished is still sent; what it had begun is cut off."""
         if self._ended:
             self._report(error)
-            await self._deliver()
+            await self._finish()
             return
         if self._intake.disconnected or not isinstance(error, Exception):
             self._end("disconnected", self._status)
@@ -329,6 +319,7 @@ class Exchange:
                 raise error
             return
         if self._intake.refusal is not None and not self._begun:
+            self._deny(self._intake.refusal)
             await self._refuse(self._intake.refusal)
             return
         if isinstance(error, AuditUnavailable) and not self._begun:
@@ -368,7 +359,11 @@ class Exchange:
 
     def _owe(self, refusal: HatchPayError) -> None:
         self._ended = True
-        state: State = "refused" if self._verdict.refusal is not None or refusal.code == "audit_unavailable" else "failed"
+        state: State = (
+            "refused"
+            if self._verdict.refusal is not None or refusal.code == "audit_unavailable"
+            else "failed"
+        )
         self._status = refusal.status
         record = self._record(state, refusal.status, perf_counter_ns(), reason=refusal.code)
         self._parts.observe(record)
@@ -417,4 +412,6 @@ class Exchange:
 
 
 def _unavailable() -> Unavailable:
-    return Unavailable("requests cannot be recorded at the moment, so none is let through", code="audit_unavailable")
+    return Unavailable(
+        "requests cannot be recorded at the moment, so none is let through", code="audit_unavailable"
+    )

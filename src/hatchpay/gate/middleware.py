@@ -33,7 +33,9 @@ class Gate:
         own = dict(scope)
         # Messages of extensions (sendfile, push, trailers) would leave the server past the record.
         if own.get("extensions"):
-            own["extensions"] = {name: own["extensions"][name] for name in _KEPT_EXTENSIONS & own["extensions"].keys()}
+            own["extensions"] = {
+                name: own["extensions"][name] for name in _KEPT_EXTENSIONS & own["extensions"].keys()
+            }
         if kind == "websocket":
             await self._refuse_websocket(own, receive, send)
             return
@@ -68,4 +70,6 @@ def refuse_outer_layers(scope: Scope, layer: object) -> None:
         return
     stack = getattr(outer, "middleware_stack", None)
     if getattr(stack, "app", None) is not layer or type(stack).__name__ != "ServerErrorMiddleware":
-        raise SettingsError("HatchPayMiddleware must be the outermost middleware: add it last with add_middleware")
+        raise SettingsError(
+            "HatchPayMiddleware must be the outermost middleware: add it last with add_middleware"
+        )

@@ -36,8 +36,10 @@ def audited_protocol(refuse: RefuseHead) -> type[asyncio.Protocol]:
 class _AuditedProtocol(HttpToolsProtocol):
     refuse_head: RefuseHead
     _unfinished_head = 0
+    _without_progress = 0
     _in_head = True
     _given_up = False
+    _begun = False
 
     def data_received(self, data: bytes) -> None:
         if self._given_up:
@@ -45,6 +47,8 @@ class _AuditedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._in_head:
             self._unfinished_head += len(data)
+        else:
+            self._without_progress += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -54,26 +58,43 @@ class _AuditedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._give_up(MalformedRequest("this is not a well-formed HTTP request", code="malformed_http"))
         else:
-            if self._in_head and self._unfinished_head > MAX_HEADERS:
+            if max(self._unfinished_head if self._in_head else 0, self._without_progress) > MAX_HEADERS:
                 self._give_up(headers_too_large())
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head = self._begun = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers come this way too, and must not become headers of a request that was decided without them.
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in self.headers):
+            # The parser would refuse it too, but only once an answer to the head is under way.
+            raise MalformedRequest("a body is chunked or not encoded", code="malformed_http")
         super().on_headers_complete()
         self._in_head = False
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            # An authority or a fragment, which the parser drops, is for the gate to see and refuse.
+            self.scope["raw_path"] = self.url
+
+    def on_body(self, body: bytes) -> None:
+        self._without_progress = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head = True
-        self._unfinished_head = 0
+        self._unfinished_head = self._without_progress = 0
 
     def _give_up(self, refusal: HatchPayError) -> None:
         """Nothing more is read from this connection. A head is refused; a broken body ends its request."""
         self._given_up = True
         self.flow.pause_reading()
+        if self._in_head and self._unfinished_head > MAX_HEADERS:
+            refusal = headers_too_large()
         if not self._in_head:
             self.transport.close()
             return
@@ -88,14 +109,19 @@ class _AuditedProtocol(HttpToolsProtocol):
 
     def _refusal_cycle(self) -> RequestResponseCycle:
         """A cycle for as much of the request as had been read."""
-        if self.scope is None:
+        if not self._begun:
             self.on_message_begin()
         raw_path, _, query = (self.url or b"/").partition(b"?")
-        self.scope.update(  # type: ignore[typeddict-unknown-key]
-            method=self._method(), path="", raw_path=raw_path, query_string=query, headers=list(self.headers)
-        )
+        scope: Any = {
+            **self.scope,
+            "method": self._method(),
+            "path": "",
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": list(self.headers),
+        }
         return RequestResponseCycle(
-            scope=self.scope,
+            scope=scope,
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,

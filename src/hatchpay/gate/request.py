@@ -6,7 +6,14 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any, Final
 
 from hatchpay.errors import MalformedRequest
-from hatchpay.gate.limits import MAX_HEADERS, check_length, check_path, headers_too_large
+from hatchpay.gate.limits import (
+    MAX_HEADERS,
+    check_length,
+    check_path,
+    check_transfer,
+    check_version,
+    headers_too_large,
+)
 
 __all__ = ["RequestHead", "Scope"]
 
@@ -17,8 +24,10 @@ _NONE: Final[list[bytes]] = []
 _WATCHED: Final = frozenset(
     (
         b"authorization",
+        b"content-encoding",
         b"content-length",
         b"content-type",
+        b"host",
         b"transfer-encoding",
         b"upgrade",
         b"x-api-key",
@@ -31,10 +40,22 @@ _WATCHED: Final = frozenset(
 class RequestHead:
     """A request before its body. Building it never fails; `check` says what is wrong with it."""
 
-    __slots__ = ("_watched", "declared_length", "headers", "method", "path", "peer", "query", "raw_path", "size")
+    __slots__ = (
+        "_watched",
+        "declared_length",
+        "headers",
+        "http_version",
+        "method",
+        "path",
+        "peer",
+        "query",
+        "raw_path",
+        "size",
+    )
 
     def __init__(self, scope: Scope) -> None:
         self.method: str = scope.get("method", "GET")
+        self.http_version: str = scope.get("http_version", "1.1")
         self.raw_path: bytes = scope.get("raw_path") or b""
         self.path: str = scope.get("path", "")
         self.query: bytes = scope.get("query_string") or b""
@@ -56,8 +77,10 @@ class RequestHead:
 
     @property
     def content_type(self) -> str:
+        """The body's media type; empty where it is not said, said twice, or hidden by a content encoding."""
         values = self.values(b"content-type")
-        return values[0].decode("latin-1") if values else ""
+        coded = any(value.strip().lower() != b"identity" for value in self.values(b"content-encoding"))
+        return values[0].decode("latin-1") if len(values) == 1 and not coded else ""
 
     @property
     def has_body(self) -> bool:
@@ -70,8 +93,14 @@ class RequestHead:
         if not self.raw_path:
             raise MalformedRequest("the server gives no raw path to decide on", code="raw_path_missing")
         check_path(self.raw_path, self.path)
+        check_version(self.http_version)
+        if len(self.values(b"host")) > 1:
+            raise MalformedRequest("the Host header stands twice", code="duplicate_header", field="Host")
         if b"content-length" in self._watched or b"transfer-encoding" in self._watched:
             chunked = b"transfer-encoding" in self._watched
+            check_transfer(self.values(b"transfer-encoding"), self.http_version)
             self.declared_length = check_length(self.values(b"content-length"), chunked)
-        if b"upgrade" in self._watched and any(value.lower() == b"websocket" for value in self.values(b"upgrade")):
+        if b"upgrade" in self._watched and any(
+            value.lower() == b"websocket" for value in self.values(b"upgrade")
+        ):
             raise MalformedRequest("WebSockets are not listed", code="websocket_not_allowed", status=403)

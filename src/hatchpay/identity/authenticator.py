@@ -100,10 +100,13 @@ class ApiKeyAuthenticator:
         return self._judge(proof)
 
     def claimed(self, text: str) -> Principal | None:
-        """The owner of the first key id that `text` names, without any proof; for attributing failures."""
-        found = _CLAIM.search(text)
-        entry = self._snapshot().keys.get(found[1]) if found else None
-        return entry.principal if entry else None
+        """The owner of the first existing key id that `text` names, without any proof; for attributing failures."""
+        keys = self._snapshot().keys
+        for found in _CLAIM.finditer(text):
+            entry = keys.get(found[1])
+            if entry is not None:
+                return entry.principal
+        return None
 
     def _prove(self, credential: str, snapshot: Snapshot) -> _Proof | Invalid:
         try:

@@ -26,6 +26,9 @@ class SecretEntry(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"SecretEntry(version={self.version})"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("version", self.version)]
+
 
 class KeyEntry(msgspec.Struct, frozen=True):
     """A key, compiled: everything that a request with it needs. Newest secret first."""

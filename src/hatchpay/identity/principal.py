@@ -27,7 +27,10 @@ class Limits(msgspec.Struct, frozen=True):
         """True where nobody within `other` could do what somebody within these limits could not."""
         return (
             (self.environment == "live" or other.environment == "test")
-            and (self.business_unit_ids is None or (other.business_unit_ids or frozenset("*")) <= self.business_unit_ids)
+            and (
+                self.business_unit_ids is None
+                or (other.business_unit_ids is not None and other.business_unit_ids <= self.business_unit_ids)
+            )
             and (self.networks is None or _networks_cover(self.networks, other.networks))
             and (
                 self.expires_at_us is None

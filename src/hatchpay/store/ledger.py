@@ -6,9 +6,10 @@ their record arrives, in the same transaction. `key_usage` is a view of the reco
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -65,9 +66,7 @@ CREATE TABLE IF NOT EXISTS key_usage (
 ) WITHOUT ROWID;
 """
 _INSERT_RECORD: Final = "INSERT OR IGNORE INTO records VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_INTENT: Final = (
-    "INSERT OR IGNORE INTO intents SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM records WHERE request_id = ?1)"
-)
+_INSERT_INTENT: Final = "INSERT OR IGNORE INTO intents SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM records WHERE request_id = ?1)"
 _UPSERT_USAGE: Final = """INSERT INTO key_usage VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET used_us = excluded.used_us, client_ip = excluded.client_ip WHERE excluded.used_us > used_us"""
 
@@ -94,7 +93,9 @@ class Ledger:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
                 if version > SCHEMA_VERSION:
                     raise AuditUnavailable(f"the ledger is of a newer version ({version}) than this program")
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+                db.executescript(
+                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                )
             finally:
                 db.close()
         except (sqlite3.Error, OSError) as error:
@@ -133,7 +134,7 @@ class Ledger:
                     self.write([Completion(_decode(row[0])) for row in rows])
                     count += len(rows)
             return count
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
 
@@ -164,7 +165,9 @@ class Ledger:
             if kind is Completion:
                 batch = [entry.record for entry in group if isinstance(entry, Completion)]
                 records += batch
-                db.executemany("DELETE FROM intents WHERE request_id = ?", [(record.request_id,) for record in batch])
+                db.executemany(
+                    "DELETE FROM intents WHERE request_id = ?", [(record.request_id,) for record in batch]
+                )
                 db.executemany(_INSERT_RECORD, [_row(record) for record in batch])
             elif kind is Intent:
                 db.executemany(
@@ -178,9 +181,10 @@ class Ledger:
             else:
                 rows = [msgspec.structs.astuple(entry) for entry in group]
                 db.executemany("INSERT OR IGNORE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        # Records arrive in the order of their completion, so that the newest use need not be the last.
         usage = {
             (record.key_id, record.secret_version): (record.started_us, record.client_ip)
-            for record in records
+            for record in sorted(records, key=_started)
             if record.secret_version is not None
         }
         if usage:
@@ -197,64 +201,50 @@ class LedgerReader:
         conditions, values = _conditions(wanted)
         order = "seq" if wanted.after is not None else "seq DESC"
         query = f"SELECT seq, record FROM records WHERE {conditions} ORDER BY {order} LIMIT ?"  # noqa: S608
-        try:
-            db = self._connect()
-            try:
-                rows = db.execute(query, (*values, limit)).fetchall()
-                records = [_decode(row[1]) for row in rows]
-                changes = _changes(db, [record.request_id for record in records])
-            finally:
-                db.close()
-        except sqlite3.Error as error:
-            raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
+        with self._reading() as db:
+            rows = db.execute(query, (*values, limit)).fetchall()
+            records = [_decode(row[1]) for row in rows]
+            changes = _changes(db, [record.request_id for record in records])
         shown = [flat(record, changes.get(record.request_id, [])) for record in records]
-        return HistoryPage(shown, rows[-1][0] if rows and (len(rows) == limit or wanted.after is not None) else None)
+        return HistoryPage(
+            shown, rows[-1][0] if rows and (len(rows) == limit or wanted.after is not None) else None
+        )
 
     def last(self) -> int:
         """The sequence number of the newest record; 0 where there is none."""
-        db = self._connect()
-        try:
+        with self._reading() as db:
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0])
-        finally:
-            db.close()
 
     def pending(self) -> list[str]:
         """The instances that have intents without a completion, one entry per intent."""
-        db = self._connect()
-        try:
+        with self._reading() as db:
             return [row[0] for row in db.execute("SELECT instance FROM intents")]
-        finally:
-            db.close()
 
     def usage(self, key_ids: list[str]) -> dict[str, list[KeyUsage]]:
         found: dict[str, list[KeyUsage]] = {}
-        try:
-            db = self._connect()
-            try:
-                for start in range(0, len(key_ids), 500):
-                    part = key_ids[start : start + 500]
-                    marks = ", ".join("?" * len(part))
-                    query = f"SELECT * FROM key_usage WHERE key_id IN ({marks}) ORDER BY used_us DESC"  # noqa: S608
-                    for key_id, version, used_us, client_ip in db.execute(query, part):
-                        found.setdefault(key_id, []).append(KeyUsage(version, used_us, client_ip))
-            finally:
-                db.close()
-        except sqlite3.Error as error:
-            raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
+        with self._reading() as db:
+            for start in range(0, len(key_ids), 500):
+                part = key_ids[start : start + 500]
+                marks = ", ".join("?" * len(part))
+                query = f"SELECT * FROM key_usage WHERE key_id IN ({marks}) ORDER BY used_us DESC"  # noqa: S608
+                for key_id, version, used_us, client_ip in db.execute(query, part):
+                    found.setdefault(key_id, []).append(KeyUsage(version, used_us, client_ip))
         return found
 
     def check(self) -> list[str]:
         """SQLite's own findings about the file's integrity; empty where there are none."""
-        db = self._connect()
-        try:
+        with self._reading() as db:
             return [row[0] for row in db.execute("PRAGMA quick_check(20)") if row[0] != "ok"]
-        finally:
-            db.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        db = _connect(self._path, "rw", 1.0)
-        db.execute("PRAGMA query_only = ON")
-        return db
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Raises AuditUnavailable in the place of SQLite's errors."""
+        try:
+            with contextlib.closing(_connect(self._path, "rw", 1.0)) as db:
+                db.execute("PRAGMA query_only = ON")
+                yield db
+        except sqlite3.Error as error:
+            raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
 
 
 def _connect(path: Path, mode: str, timeout_s: float) -> sqlite3.Connection:
@@ -276,7 +266,9 @@ def _use_wal(db: sqlite3.Connection, attempts: int = 50) -> None:
 
 def _identity(path: Path) -> tuple[tuple[int, int], ...]:
     """Which files the ledger is right now. Raises OSError where the database or its log is missing."""
-    return tuple((stat.st_dev, stat.st_ino) for stat in (path.stat(), path.with_name(path.name + "-wal").stat()))
+    return tuple(
+        (stat.st_dev, stat.st_ino) for stat in (path.stat(), path.with_name(path.name + "-wal").stat())
+    )
 
 
 def _runs(entries: Iterable[Entry]) -> list[tuple[type[Entry], list[Entry]]]:
@@ -287,6 +279,10 @@ def _runs(entries: Iterable[Entry]) -> list[tuple[type[Entry], list[Entry]]]:
             runs.append((type(entry), []))
         runs[-1][1].append(entry)
     return runs
+
+
+def _started(record: Record) -> int:
+    return record.started_us
 
 
 def _row(record: Record) -> tuple[object, ...]:

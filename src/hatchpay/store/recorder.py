@@ -15,6 +15,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic_ns
 from typing import Final
 
 import msgspec
@@ -23,7 +24,7 @@ from hatchpay.audit.record import Entry
 from hatchpay.errors import AuditUnavailable
 from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger
-from hatchpay.store.writer import ANSWER, DURABLE, FAILED, LENGTH
+from hatchpay.store.writer import ANSWER, DURABLE, FAILED, PREFIX
 
 __all__ = ["ProcessRecorder"]
 
@@ -34,17 +35,18 @@ _OWED_PER_CHECK: Final = 200
 
 
 class _Pending:
-    __slots__ = ("data", "done", "since")
+    __slots__ = ("done", "frame", "since")
 
-    def __init__(self, done: asyncio.Future[None], data: bytes, since: float) -> None:
+    def __init__(self, done: asyncio.Future[None], frame: bytes, since: int) -> None:
         self.done = done
-        self.data = data
+        self.frame = frame
         self.since = since
 
 
 class ProcessRecorder:
-    """`patience_s` is how long an entry may wait before those who wait are told that it failed; an entry that is
-    late may still become durable afterwards, and what it stood for is then corrected by what the gate `owe`s.
+    """`patience_s` is how long an entry may wait before those who wait are told that it failed. The writer is told
+    the same deadline and drops what is late; only a commit that is under way while the deadline passes can still
+    succeed, and then the ledger holds what the application answered, though its caller was told 503.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class ProcessRecorder:
         self._instances = instances
         self._instance = instance
         self._patience_s = patience_s
+        self._patience_ns = int(patience_s * 1e9)
         self._most_pending = most_pending
         self._most_owed = most_owed
         self._observe_wait = observe_wait
@@ -100,7 +103,7 @@ class ProcessRecorder:
         if self._check is not None:
             self._check.cancel()
         for entry in self._owed:
-            self._enqueue(entry)
+            self._enqueue(entry, deadline=False)
         self._owed.clear()
         waiting = [pending.done for pending in self._pending if not pending.done.done()]
         if waiting:
@@ -137,12 +140,13 @@ class ProcessRecorder:
             self.unrecorded += 1
         self._owed.append(entry)
 
-    def _enqueue(self, entry: Entry) -> asyncio.Future[None]:
+    def _enqueue(self, entry: Entry, *, deadline: bool = True) -> asyncio.Future[None]:
         done: asyncio.Future[None] = self._loop.create_future()
         data = _encode(entry)
-        self._pending.append(_Pending(done, data, self._loop.time()))
-        self._outgoing.append(LENGTH.pack(len(data)))
-        self._outgoing.append(data)
+        now = monotonic_ns()
+        frame = PREFIX.pack(len(data), now + self._patience_ns if deadline else 0) + data
+        self._pending.append(_Pending(done, frame, now))
+        self._outgoing.append(frame)
         if not self._flush_planned:
             self._flush_planned = True
             self._loop.call_soon(self._flush)
@@ -196,17 +200,21 @@ class ProcessRecorder:
             else:
                 self._ready.set_result(None)
                 if count:
-                    _log.warning("%d requests of an earlier run have no outcome; recorded as indeterminate", count)
+                    _log.warning(
+                        "%d requests of an earlier run have no outcome; recorded as indeterminate", count
+                    )
             return
+        # Whatever it says, the writer is awake.
+        self._late = False
         if verdict == FAILED:
             if not self._failed:
                 _log.error("audit records cannot be stored: %s", text)
             self._failed = True
         elif verdict == DURABLE:
-            if self._failed or self._late:
+            if self._failed:
                 _log.warning("audit records are stored again")
-            self._failed = self._late = False
-            self._observe_wait(self._loop.time() - self._pending[0].since)
+            self._failed = False
+            self._observe_wait((monotonic_ns() - self._pending[0].since) / 1e9)
         for _ in range(count if verdict in (DURABLE, FAILED) else 0):
             done = self._pending.popleft().done
             if done.done():
@@ -220,8 +228,8 @@ class ProcessRecorder:
         self._check = self._loop.call_later(_CHECK_EVERY_S, self._watch)
         if self._socket is None:
             self._spawn()
-        if self._pending and self._loop.time() - self._pending[0].since > self._patience_s and not self._late:
-            self._late = True
+        if self._pending and not self._late and monotonic_ns() - self._pending[0].since > self._patience_ns:
+            self._late = self._failed = True
             _log.error("audit records are not stored in time; refusing requests until they are")
             for pending in self._pending:
                 if not pending.done.done():
@@ -235,7 +243,7 @@ class ProcessRecorder:
             if done.cancelled() or done.exception() is not None:
                 self.owe(entry)
 
-        self._enqueue(entry).add_done_callback(keep)
+        self._enqueue(entry, deadline=False).add_done_callback(keep)
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
@@ -255,7 +263,7 @@ class ProcessRecorder:
         finally:
             theirs.close()
         self._socket = ours
-        self._outgoing = [part for p in self._pending for part in (LENGTH.pack(len(p.data)), p.data)]
+        self._outgoing = [pending.frame for pending in self._pending]
         self._loop.add_reader(ours, self._read)
         self._loop.call_soon(self._flush)
 

@@ -10,6 +10,7 @@ import binascii
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from hatchpay.tokens.digest import Peppers
 __all__ = ["SecretFiles"]
 
 _LENGTH: Final = 32
+_VERSION: Final = re.compile("[1-9][0-9]{0,8}")
 
 
 class _PepperFile(msgspec.Struct, frozen=True):
@@ -34,7 +36,10 @@ class SecretFiles:
     """`variable` is the text of the `pepper` setting, which takes the place of the file where it is given."""
 
     def __init__(
-        self, directory: Path, variable: str | None = None, random: Callable[[int], bytes] = secrets.token_bytes
+        self,
+        directory: Path,
+        variable: str | None = None,
+        random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._directory = directory
         self._variable = variable
@@ -104,26 +109,32 @@ class SecretFiles:
     def _refuse_variable(self) -> None:
         if self._variable is not None:
             raise Conflict(
-                "the pepper comes from HATCHPAY_PEPPER; add or remove a version there", code="pepper_from_variable"
+                "the pepper comes from HATCHPAY_PEPPER; add or remove a version there",
+                code="pepper_from_variable",
             )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise SettingsError(f"{self._directory} cannot hold secrets: {error.strerror}") from None
 
 
 def _from_variable(text: str) -> Peppers:
     keys: dict[int, bytes] = {}
     for part in text.split(","):
         version, _, encoded = part.strip().partition(":")
-        if not version.isdigit() or int(version) < 1 or int(version) in keys:
-            raise SettingsError("HATCHPAY_PEPPER is version:base64, comma-separated, versions from 1, each once")
+        if not _VERSION.fullmatch(version) or int(version) in keys:
+            raise SettingsError(
+                "HATCHPAY_PEPPER is version:base64, comma-separated, versions from 1, each once"
+            )
         keys[int(version)] = _decode(encoded, "HATCHPAY_PEPPER")
     return Peppers(max(keys), keys)
 

@@ -4,19 +4,24 @@ It reads entries from a socket, commits whatever has gathered as one group, and 
 
 Frozen wire format between the two processes of one version:
 
-    to the writer      uint32 length ‖ MessagePack of an Entry, repeated
+    to the writer      uint32 length ‖ uint64 deadline ‖ MessagePack of an Entry, repeated
     from the writer    uint8 verdict ‖ uint32 count ‖ uint16 length ‖ UTF-8 text   (big-endian)
 
-A verdict speaks of the oldest `count` entries that are not yet answered. On end of file the writer commits what it
-has and ends: entries that had left a killed server are kept.
+A verdict speaks of the oldest `count` entries that are not yet answered. A deadline is nanoseconds of the machine's
+monotonic clock, 0 for none: past it nobody waits for the entry any more and it stands for something that was then
+answered otherwise, so it is not written. On end of file the writer commits what it has and ends: entries that had
+left a killed server are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import signal
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +32,9 @@ from hatchpay.errors import AuditUnavailable
 from hatchpay.store.instance import is_gone
 from hatchpay.store.ledger import Ledger
 
-__all__ = ["ANSWER", "DURABLE", "FAILED", "LENGTH", "READY", "main"]
+__all__ = ["ANSWER", "DURABLE", "FAILED", "PREFIX", "READY", "main"]
 
-LENGTH: Final = struct.Struct(">I")
+PREFIX: Final = struct.Struct(">IQ")
 ANSWER: Final = struct.Struct(">BIH")
 READY, DURABLE, FAILED = 0, 1, 2
 _LARGEST_GROUP: Final = 1024
@@ -70,39 +75,38 @@ def serve(connection: socket.socket, ledger: Ledger) -> None:
         if not received:
             return
         buffer += received
-        while entries := _take(buffer):
+        while taken := _take(buffer):
+            now = time.monotonic_ns()
+            entries = [entry for entry, deadline in taken if not 0 < deadline < now]
             try:
                 ledger.write(entries)
+                verdict, text = DURABLE, ""
             except AuditUnavailable as error:
-                alive = _answer(connection, FAILED, len(entries), str(error))
-            else:
-                alive = _answer(connection, DURABLE, len(entries))
+                verdict, text = FAILED, str(error)
             # A server that is gone needs no answers, but what it had sent is still kept.
-            if not alive:
-                connection.setblocking(False)
+            for late, group in itertools.groupby(0 < deadline < now for _, deadline in taken):
+                count = sum(1 for _ in group)
+                _answer(connection, FAILED if late else verdict, count, "too late" if late else text)
 
 
-def _take(buffer: bytearray) -> list[Intent | Completion | Change]:
-    entries: list[Intent | Completion | Change] = []
+def _take(buffer: bytearray) -> list[tuple[Intent | Completion | Change, int]]:
+    entries: list[tuple[Intent | Completion | Change, int]] = []
     start = 0
-    while len(entries) < _LARGEST_GROUP and start + LENGTH.size <= len(buffer):
-        (length,) = LENGTH.unpack_from(buffer, start)
-        end = start + LENGTH.size + length
+    while len(entries) < _LARGEST_GROUP and start + PREFIX.size <= len(buffer):
+        length, deadline = PREFIX.unpack_from(buffer, start)
+        end = start + PREFIX.size + length
         if end > len(buffer):
             break
-        entries.append(_decode(memoryview(buffer)[start + LENGTH.size : end]))
+        entries.append((_decode(memoryview(buffer)[start + PREFIX.size : end]), deadline))
         start = end
     del buffer[:start]
     return entries
 
 
-def _answer(connection: socket.socket, verdict: int, count: int, text: str = "") -> bool:
+def _answer(connection: socket.socket, verdict: int, count: int, text: str = "") -> None:
     message = text.encode()[:1000]
-    try:
+    with contextlib.suppress(OSError):
         connection.sendall(ANSWER.pack(verdict, count, len(message)) + message)
-    except OSError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

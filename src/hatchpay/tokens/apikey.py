@@ -36,6 +36,8 @@ _VALUES: Final = {digit: value for value, digit in enumerate(ALPHABET)}
 _FORM: Final = re.compile(r"hp_(live|test)_([0-9A-Za-z]{22})([0-9A-Za-z]{33})([0-9A-Za-z]{6})\Z")
 _ID_END: Final = 30
 _CHECKED: Final = 63
+_LARGEST_LOCATOR: Final = "7n42DGM5Tflk9n8mt7Fhc7"
+"""All 128 bits set; base62 texts of one length sort like their values."""
 
 
 class ApiKey(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +49,9 @@ class ApiKey(msgspec.Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return f"ApiKey({self.environment}, {self.locator}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("environment", self.environment), ("locator", self.locator)]
 
     @property
     def id(self) -> str:
@@ -67,7 +72,7 @@ def issue(key_id: str, environment: Environment, randbelow: Randomness = secrets
 def parse(text: str) -> ApiKey:
     """Accept exactly what `issue` emits. Raises MalformedToken, whose text holds nothing of the input."""
     match = _FORM.match(text)
-    if match is None:
+    if match is None or match[2] > _LARGEST_LOCATOR:
         raise MalformedToken("not in the form of an API key")
     if _checksum(text[:_CHECKED]) != match[4]:
         raise MalformedToken("the API key's checksum does not fit; it is mistyped or cut off")

@@ -25,6 +25,9 @@ class Peppers(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Peppers(current={self.current}, versions={sorted(self.keys)})"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("current", self.current), ("versions", sorted(self.keys))]
+
     def digest(self, secret: str) -> bytes:
         """32 bytes under the current pepper."""
         return hmac.digest(self.keys[self.current], secret.encode(), "sha256")
@@ -34,5 +37,3 @@ class Peppers(msgspec.Struct, frozen=True):
         pepper = self.keys.get(version)
         computed = hmac.digest(pepper or _MISSING, secret.encode(), "sha256")
         return hmac.compare_digest(computed, digest) and pepper is not None
-
-

@@ -1,0 +1,25 @@
+"""`make bench`: every measurement, as Markdown on standard output."""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+
+from . import ledger, stages, throughput
+
+SECTIONS = {
+    "Throughput of the sample API, one server process": throughput.report,
+    "The ledger's writer": ledger.report,
+    "Stages of the gate": stages.report,
+}
+
+
+def main() -> None:
+    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.machine()}")
+    for title, report in SECTIONS.items():
+        print(f"\n## {title}\n")
+        print("\n".join(report()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""`make run`: HatchPay in front of the sample payments API, with a tenant "Demo" on the first start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HATCHPAY = [sys.executable, "-m", "hatchpay.app"]
+FIRST_STEPS = Path(__file__).with_name("first_steps.sh")
+
+
+def main() -> None:
+    tenants = json.loads(_hatchpay("tenants", "list", "--json"))
+    if not tenants["data"]:
+        onboarded = json.loads(_hatchpay("tenants", "onboard", "Demo", "--json"))
+        print(
+            f'Tenant "Demo" is onboarded. Its first admin key, shown this once:\n\n  {onboarded["api_key"]["key"]}\n'
+        )
+        print("Paste into another terminal, in this directory:\n")
+        print(f"export ADMIN_KEY={onboarded['api_key']['key']}\n")
+        print(FIRST_STEPS.read_text(), flush=True)
+    os.execv(sys.executable, [*HATCHPAY, "serve", "examples.payments_api:app"])  # noqa: S606
+
+
+def _hatchpay(*arguments: str) -> str:
+    done = subprocess.run([*HATCHPAY, *arguments], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(done.returncode)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

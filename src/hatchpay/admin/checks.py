@@ -1,0 +1,121 @@
+"""What the use cases accept. Every check returns it, or raises InvalidInput naming the field."""
+
+from __future__ import annotations
+
+import unicodedata
+import zoneinfo
+from functools import cache
+from ipaddress import ip_network
+from typing import Final
+
+from hatchpay.errors import InvalidInput
+from hatchpay.ids import is_uuid
+
+__all__ = [
+    "MAX_GRACE_SECONDS",
+    "cidrs",
+    "description",
+    "distinct",
+    "expiry",
+    "grace",
+    "identifier",
+    "metadata",
+    "name",
+    "owner",
+    "timezone",
+]
+
+MAX_GRACE_SECONDS: Final = 2_592_000
+"""30 days."""
+
+# The last microsecond that RFC 3339 can write.
+_LAST_US: Final = 253_402_300_799_999_999
+
+
+def name(value: str) -> str:
+    return _text(value, "name", 1, 120)
+
+
+def description(value: str) -> str:
+    return _text(value, "description", 0, 1000)
+
+
+def owner(value: str | None) -> str | None:
+    return None if value is None else _text(value, "owner", 1, 200)
+
+
+def metadata(value: dict[str, str]) -> dict[str, str]:
+    if len(value) > 20:
+        raise InvalidInput("metadata holds at most 20 entries", field="metadata")
+    return {_text(key, "metadata", 1, 64): _text(text, "metadata", 0, 500) for key, text in value.items()}
+
+
+def cidrs(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Networks in their usual spelling, such as `192.0.2.0/24`; a bare address is a network of one."""
+    if value is None:
+        return None
+    if not 1 <= len(value) <= 50:
+        raise InvalidInput("give 1 to 50 networks, or null for any address", field="allowed_cidrs")
+    return distinct(tuple(_network(text) for text in value), "allowed_cidrs", "duplicate_network")
+
+
+def expiry(value: int | None, now: int) -> int | None:
+    """Both in microseconds since the epoch."""
+    if value is not None and not now < value <= _LAST_US:
+        raise InvalidInput("the time of expiry must be in the future", field="expires_at")
+    return value
+
+
+def grace(seconds: int) -> int:
+    if not 0 <= seconds <= MAX_GRACE_SECONDS:
+        raise InvalidInput(f"a grace period is 0 to {MAX_GRACE_SECONDS} seconds", field="grace_seconds")
+    return seconds
+
+
+def timezone(value: str) -> str:
+    if value not in _timezones():
+        raise InvalidInput("not the name of an IANA time zone, such as Europe/Zurich", field="timezone_name")
+    return value
+
+
+def identifier(value: str, field: str) -> str:
+    if not is_uuid(value):
+        raise InvalidInput("an id is a UUID in lower case, with dashes", code="invalid_uuid", field=field)
+    return value
+
+
+def distinct(values: tuple[str, ...], field: str, code: str) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise InvalidInput("the same value stands twice", code=code, field=field)
+    return values
+
+
+def _text(value: str, field: str, least: int, most: int) -> str:
+    if not least <= len(value) <= most:
+        raise InvalidInput(f"{field} is {least} to {most} characters long", field=field)
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+        raise InvalidInput(f"{field} holds a control character", field=field)
+    if least and not value.strip():
+        raise InvalidInput(f"{field} is nothing but white space", field=field)
+    return value
+
+
+def _network(text: str) -> str:
+    address, slash, prefix = text.partition("/")
+    # ipaddress also takes netmasks, host masks, digits that are not ASCII and scopes, which mean different
+    # things to different programs.
+    if not text.isascii() or "%" in address or (slash and not prefix.isdigit()):
+        raise _no_network()
+    try:
+        return str(ip_network(text, strict=True))
+    except ValueError:
+        raise _no_network() from None
+
+
+def _no_network() -> InvalidInput:
+    return InvalidInput("not a network such as 192.0.2.0/24, with all host bits zero", field="allowed_cidrs")
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())

@@ -1,0 +1,141 @@
+"""From the directory's rows to the values that callers see, and to the facts that audit events compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from hatchpay.access.directory import KeyRow, RoleRow, TenantRow, UnitRow
+from hatchpay.access.permission import Permission
+from hatchpay.admin.views import (
+    BusinessUnitView,
+    KeyView,
+    PermissionView,
+    PreviousSecretView,
+    RoleReference,
+    RoleView,
+    TenantView,
+)
+from hatchpay.audit.ports import KeyUsage
+from hatchpay.clock import format_time
+from hatchpay.tokens.apikey import encode_id
+
+__all__ = [
+    "key_facts",
+    "key_view",
+    "permission_view",
+    "role_facts",
+    "role_names",
+    "role_view",
+    "tenant_view",
+    "unit_view",
+]
+
+
+def key_view(key: KeyRow, roles: Mapping[str, RoleRow], uses: Sequence[KeyUsage], now: int) -> KeyView:
+    """`roles` holds at least the key's, by id; `uses` are the recorded uses of its secrets."""
+    newest = max(uses, key=lambda use: use.used_us, default=None)
+    held = sorted((roles[role_id] for role_id in key.role_ids), key=lambda role: role.name)
+    return KeyView(
+        id=key.id,
+        name=key.name,
+        description=key.description,
+        environment=key.environment,
+        status=_status(key, now),
+        roles=tuple(RoleReference(role.id, role.name) for role in held),
+        owner=key.owner,
+        prefix=f"hp_{key.environment}_{encode_id(key.id)}",
+        last_four=key.secrets[0].last_four,
+        expires_at=_time(key.expires_us),
+        business_unit_ids=key.business_unit_ids,
+        allowed_cidrs=key.allowed_cidrs,
+        metadata=key.metadata,
+        created_at=format_time(key.created_us),
+        updated_at=format_time(key.updated_us),
+        last_used_at=None if newest is None else format_time(newest.used_us),
+        last_used_ip=None if newest is None else newest.client_ip,
+        previous_secrets=_previous(key, uses, now),
+    )
+
+
+def role_view(role: RoleRow) -> RoleView:
+    return RoleView(
+        id=role.id,
+        name=role.name,
+        description=role.description,
+        builtin=role.builtin,
+        permissions=tuple(sorted(role.permissions)),
+    )
+
+
+def permission_view(permission: Permission) -> PermissionView:
+    return PermissionView(
+        name=permission.name,
+        description=permission.description,
+        service=permission.service,
+        read_only=permission.read_only,
+        sensitive=permission.sensitive,
+        administrative=permission.administrative,
+    )
+
+
+def unit_view(unit: UnitRow) -> BusinessUnitView:
+    return BusinessUnitView(
+        id=unit.id, name=unit.name, timezone_name=unit.timezone_name, created_at=format_time(unit.created_us)
+    )
+
+
+def tenant_view(tenant: TenantRow) -> TenantView:
+    return TenantView(id=tenant.id, name=tenant.name, created_at=format_time(tenant.created_us))
+
+
+def key_facts(key: KeyRow) -> dict[str, object]:
+    """What an audit event tells of a key."""
+    return {
+        "name": key.name,
+        "description": key.description,
+        "environment": key.environment,
+        "status": "enabled" if key.enabled else "disabled",
+        "owner": key.owner,
+        "expires_at": _time(key.expires_us),
+        "business_unit_ids": key.business_unit_ids,
+        "allowed_cidrs": key.allowed_cidrs,
+        "metadata": key.metadata,
+    }
+
+
+def role_facts(role: RoleRow) -> dict[str, object]:
+    """What an audit event tells of a role."""
+    return {"name": role.name, "description": role.description, "permissions": sorted(role.permissions)}
+
+
+def role_names(roles: Iterable[RoleRow]) -> list[dict[str, str]]:
+    """What an audit event tells of the roles that a key holds."""
+    return [{"id": role.id, "name": role.name} for role in sorted(roles, key=lambda role: role.name)]
+
+
+def _status(key: KeyRow, now: int) -> Literal["enabled", "disabled", "expired"]:
+    if not key.enabled:
+        return "disabled"
+    return "expired" if key.expires_us is not None and now >= key.expires_us else "enabled"
+
+
+def _previous(key: KeyRow, uses: Sequence[KeyUsage], now: int) -> tuple[PreviousSecretView, ...]:
+    by_version = {use.secret_version: use for use in uses}
+    found = []
+    for secret in key.secrets:
+        if secret.ends_us is not None and secret.ends_us > now:
+            use = by_version.get(secret.version)
+            found.append(
+                PreviousSecretView(
+                    last_four=secret.last_four,
+                    expires_at=format_time(secret.ends_us),
+                    last_used_at=None if use is None else format_time(use.used_us),
+                    last_used_ip=None if use is None else use.client_ip,
+                )
+            )
+    return tuple(found)
+
+
+def _time(us: int | None) -> str | None:
+    return None if us is None else format_time(us)

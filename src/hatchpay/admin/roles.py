@@ -1,0 +1,114 @@
+"""Roles: read by all who may, and custom ones made, changed and deleted.
+
+A role that gains a permission grants it to every key that holds the role, so the caller must hold all that
+those keys can do afterwards. A change that only takes permissions away, or only renames, is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hatchpay.access.directory import RoleRow
+from hatchpay.access.role import BUILTIN_ROLES, OPERATOR_ROLE
+from hatchpay.admin import checks
+from hatchpay.admin.paging import DEFAULT_LIMIT, page
+from hatchpay.admin.ports import Directory
+from hatchpay.admin.present import role_facts, role_view
+from hatchpay.admin.views import Actor, Page, RoleDraft, RoleView
+from hatchpay.admin.work import Changes, Work, found
+from hatchpay.clock import Clock
+from hatchpay.errors import Conflict, InvalidInput
+from hatchpay.identity.principal import Reach
+from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
+
+__all__ = ["Roles"]
+
+
+class Roles:
+    """The use cases around roles. Where one raises, nothing has changed:
+
+    - InvalidInput for bad input; NotFound for a role that the caller's tenant does not have
+    - Forbidden for what exceeds the caller (`grant_exceeds_caller`) or is not its to do (`permission_missing`)
+    - Conflict: `builtin_role`, `role_in_use`, `already_exists`
+    - Unauthenticated where the caller's own key is no longer good; DirectoryUnavailable
+    """
+
+    def __init__(self, directory: Directory, clock: Clock, new_id: IdSource) -> None:
+        self._directory = directory
+        self._changes = Changes(directory, clock, new_id)
+
+    def list(self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[RoleView]:
+        """Oldest first: the built-in ones lead."""
+        with self._directory.read() as view:
+
+            def fetch(count: int, last: str | None) -> Sequence[RoleRow]:
+                return view.roles(actor.principal.tenant_id, count, last)
+
+            return page(
+                fetch, lambda rows: [role_view(row) for row in rows], lambda row: row.id, limit, cursor
+            )
+
+    def get(self, actor: Actor, role_id: str) -> RoleView:
+        checks.identifier(role_id, "role_id")
+        with self._directory.read() as view:
+            return role_view(found(view.role(actor.principal.tenant_id, role_id), "role"))
+
+    def create(self, actor: Actor, draft: RoleDraft) -> RoleView:
+        with self._changes.by(actor, "access.roles.create") as work:
+            role = _drafted(work, draft, work.new_id(), work.now)
+            work.demand(Reach(role.permissions, work.reach.limits))
+            work.transaction.add_role(role)
+            work.record("access.roles.created", role.id, {}, role_facts(role))
+            return role_view(role)
+
+    def update(self, actor: Actor, role_id: str, draft: RoleDraft) -> RoleView:
+        """Replaces name, description and permissions."""
+        checks.identifier(role_id, "role_id")
+        with self._changes.by(actor, "access.roles.update") as work:
+            old = _custom(work.role(role_id))
+            new = _drafted(work, draft, role_id, old.created_us)
+            if role_facts(new) == role_facts(old):
+                return role_view(old)
+            work.transaction.save_role(new)
+            if not new.permissions <= old.permissions:
+                work.demand(Reach(new.permissions, work.reach.limits))
+                for key in work.transaction.keys_holding([role_id]):
+                    work.demand(work.reach_of(key))
+            work.record("access.roles.updated", role_id, role_facts(old), role_facts(new))
+            return role_view(new)
+
+    def delete(self, actor: Actor, role_id: str) -> None:
+        checks.identifier(role_id, "role_id")
+        with self._changes.by(actor, "access.roles.delete") as work:
+            role = _custom(work.role(role_id))
+            if work.transaction.keys_holding([role_id]):
+                raise Conflict("API keys hold this role; detach it first", code="role_in_use")
+            work.transaction.remove_role(role)
+            work.record("access.roles.deleted", role_id, role_facts(role), {})
+
+
+def _custom(role: RoleRow) -> RoleRow:
+    if role.builtin:
+        raise Conflict("a built-in role cannot be changed or deleted", code="builtin_role")
+    return role
+
+
+def _drafted(work: Work, draft: RoleDraft, role_id: str, created_us: int) -> RoleRow:
+    name = checks.name(draft.name)
+    # A lookalike of a built-in role would deceive whoever reads a list of roles.
+    reserved = {*BUILTIN_ROLES, *([OPERATOR_ROLE] if work.tenant_id == PLATFORM_TENANT_ID else [])}
+    if name.strip().casefold() in reserved:
+        raise Conflict("the name is that of a built-in role", code="already_exists", field="name")
+    checks.distinct(draft.permissions, "permissions", "duplicate_permission")
+    wanted = frozenset(draft.permissions)
+    if not wanted <= {permission.name for permission in work.transaction.catalogue()}:
+        raise InvalidInput("there is no such permission", code="unknown_permission", field="permissions")
+    return RoleRow(
+        id=role_id,
+        tenant_id=work.tenant_id,
+        name=name,
+        description=checks.description(draft.description),
+        permissions=wanted,
+        created_us=created_us,
+        updated_us=work.now,
+    )

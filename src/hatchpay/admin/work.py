@@ -1,0 +1,166 @@
+"""One change by one caller: a transaction that knows who acts, what they hold right now, and what may follow.
+
+What the gate let through was judged by a snapshot. Here the caller's authority is read again in the
+transaction that uses it, so that a key which has just been disabled, or lost a role, changes nothing any
+more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import msgspec
+
+from hatchpay.access.directory import KeyRow, RoleRow, reach
+from hatchpay.admin.ports import Directory, DirectoryTransaction, DirectoryView
+from hatchpay.admin.views import Actor
+from hatchpay.audit.record import Change
+from hatchpay.audit.redact import redact_text
+from hatchpay.clock import Clock
+from hatchpay.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from hatchpay.identity.principal import Reach
+from hatchpay.ids import IdSource
+
+__all__ = ["Changes", "Work", "found", "roles_of"]
+
+
+Row = TypeVar("Row")
+
+
+class Work:
+    """`reach` is all that the caller can do; `now` is in microseconds since the epoch."""
+
+    def __init__(
+        self, transaction: DirectoryTransaction, actor: Actor, held: Reach, now: int, new_id: IdSource
+    ) -> None:
+        self.transaction = transaction
+        self.actor = actor
+        self.tenant_id = actor.principal.tenant_id
+        self.reach = held
+        self.now = now
+        self.new_id = new_id
+
+    def key(self, key_id: str) -> KeyRow:
+        """Raises NotFound where the caller's tenant has no such key."""
+        return found(self.transaction.key(self.tenant_id, key_id), "API key")
+
+    def role(self, role_id: str) -> RoleRow:
+        """Raises NotFound where the caller's tenant has no such role."""
+        return found(self.transaction.role(self.tenant_id, role_id), "role")
+
+    def reach_of(self, key: KeyRow) -> Reach:
+        return reach(key, roles_of(self.transaction, key))
+
+    def demand(self, granted: Reach) -> None:
+        """Raises Forbidden where the caller does not hold all of what is about to be granted."""
+        missing = sorted(granted.permissions - self.reach.permissions)
+        if missing:
+            raise Forbidden(
+                "this grants permissions that the caller does not hold",
+                code="grant_exceeds_caller",
+                permission=missing[0],
+            )
+        if not self.reach.limits.cover(granted.limits):
+            raise Forbidden("this reaches beyond the limits of the caller", code="grant_exceeds_caller")
+
+    @contextmanager
+    def keeping_an_administrator(self, tenant_id: str) -> Iterator[None]:
+        """Raises Conflict where the block leaves a tenant without administrators that had one before."""
+        before = self.transaction.administrators(tenant_id)
+        yield
+        if before and not self.transaction.administrators(tenant_id):
+            raise Conflict(
+                "the tenant would lose its last key that can administer it without limit",
+                code="last_administrator",
+            )
+
+    def record(
+        self,
+        event: str,
+        subject_id: str,
+        before: Mapping[str, object],
+        after: Mapping[str, object],
+        *,
+        tenant_id: str | None = None,
+    ) -> None:
+        """Write the audit event. Of `before` and `after`, only the members that differ are kept, and
+        redacted:
+
+        people write into names and descriptions what belongs into no audit trail.
+        """
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        detail = {
+            "before": {name: _redacted(before[name]) for name in changed if name in before},
+            "after": {name: _redacted(after[name]) for name in changed if name in after},
+        }
+        self.transaction.record(
+            Change(
+                id=self.new_id(),
+                request_id=self.actor.request_id,
+                tenant_id=tenant_id or self.tenant_id,
+                at_us=self.now,
+                actor=self.actor.principal.id,
+                event=event,
+                subject_id=subject_id,
+                detail=msgspec.json.encode(detail, order="deterministic"),
+            )
+        )
+
+
+class Changes:
+    """Begins changes to one directory."""
+
+    def __init__(self, directory: Directory, clock: Clock, new_id: IdSource) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._new_id = new_id
+
+    @contextmanager
+    def by(self, actor: Actor, permission: str) -> Iterator[Work]:
+        """A transaction in which `actor` does what needs `permission`.
+
+        Raises Unauthenticated where the caller's key is no longer good, Forbidden where it now lacks the
+        permission.
+        """
+        with self._directory.transaction() as transaction:
+            now = self._clock()
+            held = _authority(transaction, actor, now)
+            if permission not in held.permissions:
+                raise Forbidden(
+                    "the caller does not hold the permission that this needs", permission=permission
+                )
+            yield Work(transaction, actor, held, now, self._new_id)
+
+
+def roles_of(view: DirectoryView, key: KeyRow) -> dict[str, RoleRow]:
+    return view.roles_by_id(key.tenant_id, key.role_ids)
+
+
+def found(row: Row | None, noun: str) -> Row:
+    """Raises NotFound for None."""
+    if row is None:
+        raise NotFound(f"there is no such {noun}")
+    return row
+
+
+def _authority(view: DirectoryView, actor: Actor, now: int) -> Reach:
+    principal = actor.principal
+    if principal.kind == "local":
+        found(view.tenant(principal.tenant_id), "tenant")
+        return Reach(frozenset(principal.grants), principal.limits)
+    key = None if principal.key_id is None else view.key(principal.tenant_id, principal.key_id)
+    if key is None or not key.enabled or (key.expires_us is not None and now >= key.expires_us):
+        raise Unauthenticated("the caller's key is no longer valid")
+    return reach(key, roles_of(view, key))
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, Mapping):
+        return {redact_text(str(name)): _redacted(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(member) for member in value]
+    return value

@@ -1,0 +1,39 @@
+"""The command line with what it works on. Each command imports only what it needs: a help text is there at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, NoReturn
+
+from hatchpay.cli.errors import run
+from hatchpay.cli.ports import Finding, Local, Ports
+from hatchpay.cli.program import build
+
+if TYPE_CHECKING:
+    from hatchpay.settings import Settings
+
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    sys.exit(run(build(Ports(_open_local, _serve, _diagnose)), sys.argv[1:]))
+
+
+def _open_local(settings: Settings, *, create: bool) -> AbstractContextManager[Local]:
+    from hatchpay.app.local import open_local
+
+    return open_local(settings, create=create)
+
+
+def _serve(settings: Settings, application: str | None, announce: Callable[[str], None]) -> None:
+    from hatchpay.app.serve import serve
+
+    serve(settings, application, announce)
+
+
+def _diagnose(settings: Settings) -> list[Finding]:
+    from hatchpay.app.doctor import diagnose
+
+    return diagnose(settings)

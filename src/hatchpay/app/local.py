@@ -1,0 +1,210 @@
+"""What the command line works with: the same use cases, by access to the data directory, recorded like a request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from time import perf_counter_ns
+from typing import Final, TypeVar
+
+import msgspec
+
+from hatchpay.admin.keys import Keys
+from hatchpay.admin.local import local_actor
+from hatchpay.admin.peppers import PepperAdmin
+from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.roles import Roles
+from hatchpay.admin.tenants import Tenants
+from hatchpay.admin.views import Actor
+from hatchpay.app.paths import DataDirectory
+from hatchpay.audit.record import Completion, Intent, Record
+from hatchpay.cli.ports import PepperVersion
+from hatchpay.clock import wall_us
+from hatchpay.errors import (
+    AuditUnavailable,
+    Conflict,
+    DirectoryUnavailable,
+    HatchPayError,
+    InvalidInput,
+    SettingsError,
+)
+from hatchpay.ids import PLATFORM_TENANT_ID, new_id
+from hatchpay.settings import Settings
+from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.instance import InstanceLock
+from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.secrets import SecretFiles
+
+__all__ = ["Local", "import_changes", "open_local"]
+
+Answer = TypeVar("Answer")
+_METHOD: Final = "LOCAL"
+_PATIENCE_S: Final = 15.0
+"""How long a command waits for its turn: a person would rather wait than read that somebody else was writing."""
+
+
+class Local:
+    """Beside a running server it is safe: databases serialise the two, and the server hears of every change.
+
+    Reading goes to the use cases directly; whatever writes goes through `act`.
+    """
+
+    def __init__(self, settings: Settings, *, create: bool) -> None:
+        """Raises SettingsError where there are no data and `create` is False; DirectoryUnavailable."""
+        root = settings.data_dir
+        if not (create or root.is_dir()):
+            raise _no_data(settings)
+        paths = DataDirectory(root)
+        if not paths.directory.exists():
+            if not create:
+                raise _no_data(settings)
+            # Before the directory: where there is one of those, a missing ledger is a loss, not a beginning.
+            Ledger(paths.ledger, "", busy_timeout_s=_PATIENCE_S).create()
+        self._instances = paths.instances
+        self._ledger_path = paths.ledger
+        self._recording: tuple[InstanceLock, Ledger] | None = None
+        self._secrets = SecretFiles(paths.secrets, settings.pepper)
+        self._from_variable = settings.pepper is not None
+        self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
+        self.history = LedgerReader(paths.ledger)
+        self.keys = Keys(self._directory, self.history, wall_us, new_id, self._secrets.peppers)
+        self.roles = Roles(self._directory, wall_us, new_id)
+        self.permissions = Permissions(self._directory)
+        self.tenants = Tenants(self._directory, wall_us, new_id, self._secrets.peppers)
+        self._pepper_admin = PepperAdmin(self._directory, wall_us, new_id, self._secrets.peppers)
+
+    def close(self) -> None:
+        if self._recording is not None:
+            lock, ledger = self._recording
+            ledger.close()
+            lock.release()
+        self._directory.close()
+
+    def reader(self, tenant_id: str) -> Actor:
+        """Somebody who may read everything of a tenant; for use cases that change nothing."""
+        return self._actor(tenant_id, new_id())
+
+    def act(self, command: str, tenant_id: str, use: Callable[[Actor], Answer]) -> Answer:
+        """Run `use` as `local:<uid>` between a durable intent and a durable completion.
+
+        `command` is the command without its arguments, such as `keys create`. Raises what `use` raises, and
+        AuditUnavailable: `audit_unavailable` before anything was done, `outcome_unrecorded` after.
+        """
+        actor = self._actor(tenant_id, new_id())
+        ledger = self._ledger()
+        began = perf_counter_ns()
+        record = Record(
+            request_id=actor.request_id,
+            tenant_id=tenant_id,
+            method=_METHOD,
+            url=f"hatchpay {command}",
+            started_us=wall_us(),
+            principal_id=actor.principal.id,
+            roles=actor.principal.roles,
+            decision="allow",
+            reason="local_access",
+            rule="data_directory",
+            route=f"hatchpay {command}",
+        )
+        ledger.write([Intent(record)])
+        try:
+            answer = use(actor)
+        except HatchPayError as error:
+            self._complete(record, began, state="refused", decision="deny", reason=error.code, status=error.status)
+            raise
+        except BaseException:
+            self._complete(record, began, state="failed", status=500)
+            raise
+        try:
+            self._complete(record, began, state="completed", status=200)
+        except AuditUnavailable as error:
+            raise AuditUnavailable(
+                f"hatchpay {command} was done, but its outcome could not be recorded: {error.detail}",
+                code="outcome_unrecorded",
+            ) from error
+        return answer
+
+    def peppers(self) -> list[PepperVersion]:
+        """The newest first."""
+        peppers = self._secrets.peppers()
+        in_use = self._pepper_admin.in_use()
+        versions = sorted(peppers.keys, reverse=True)
+        return [PepperVersion(version, version == peppers.current, in_use.get(version, 0)) for version in versions]
+
+    def rotate_pepper(self) -> int:
+        def rotate(actor: Actor) -> int:
+            # The file first: whoever hears of the change must find it there.
+            version = self._secrets.rotate().current
+            self._pepper_admin.announce(actor)
+            return version
+
+        return self.act("pepper rotate", PLATFORM_TENANT_ID, rotate)
+
+    def retire_pepper(self, version: int) -> tuple[str, ...]:
+        """Raises InvalidInput for an unknown version, Conflict for the current one and for a last administrator."""
+
+        def retire(actor: Actor) -> tuple[str, ...]:
+            if self._from_variable:
+                raise Conflict(
+                    "the pepper comes from HATCHPAY_PEPPER; remove the version there",
+                    code="pepper_from_variable",
+                )
+            if version not in self._secrets.peppers().keys:
+                raise InvalidInput("there is no pepper of this version", field="version")
+            # The directory first: cut off here, the command can be given again. The other way round, keys would
+            # stand there as enabled that cannot work any more, and nobody could be asked whether they may go.
+            disabled = self._pepper_admin.retire(actor, version)
+            self._secrets.retire(version)
+            self._pepper_admin.announce(actor)
+            return disabled
+
+        return self.act("pepper retire", PLATFORM_TENANT_ID, retire)
+
+    def _actor(self, tenant_id: str, request_id: str) -> Actor:
+        with self._directory.read() as view:
+            catalogue = view.catalogue()
+        return local_actor(os.getuid(), tenant_id, request_id, catalogue)
+
+    def _ledger(self) -> Ledger:
+        """Under a lock of its own: a command that is killed is found out like a server that was."""
+        if self._recording is None:
+            instance = new_id()
+            lock = InstanceLock(self._instances, instance)
+            self._recording = (lock, Ledger(self._ledger_path, instance, busy_timeout_s=_PATIENCE_S))
+        return self._recording[1]
+
+    def _complete(self, record: Record, began: int, **changes: object) -> None:
+        took = (perf_counter_ns() - began) // 1000
+        whole = msgspec.structs.replace(record, response_time_us=took, handler_us=took, **changes)
+        ledger = self._ledger()
+        ledger.write([Completion(whole)])
+        # What cannot be brought over now stays in the outbox, for the next command or a server.
+        with contextlib.suppress(AuditUnavailable, DirectoryUnavailable):
+            import_changes(self._directory, ledger)
+
+
+def import_changes(directory: SqlDirectory, ledger: Ledger) -> int:
+    """Bring what is in the outbox into the ledger; returns how many. Two that do it at once do no harm."""
+    count = 0
+    while changes := directory.outbox():
+        ledger.write(changes)
+        directory.outbox_done([change.id for change in changes])
+        count += len(changes)
+    return count
+
+
+@contextlib.contextmanager
+def open_local(settings: Settings, *, create: bool = True) -> Iterator[Local]:
+    local = Local(settings, create=create)
+    try:
+        yield local
+    finally:
+        local.close()
+
+
+def _no_data(settings: Settings) -> SettingsError:
+    return SettingsError(
+        f"there are no HatchPay data in {settings.data_dir}; hatchpay tenants onboard NAME begins there",
+        code="no_data",
+    )

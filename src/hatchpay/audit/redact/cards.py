@@ -1,0 +1,142 @@
+"""Card numbers in text: found by issuer range, length and Luhn, masked to first six and last four."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+__all__ = ["is_card", "mask", "mask_cards"]
+
+_ISSUERS: Final = re.compile(
+    "|".join(
+        (
+            r"4(?:\d{12}|\d{15}|\d{17,18})",  # Visa 13, 16, 18, 19
+            r"(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}",  # Mastercard 16
+            r"3[47]\d{13}",  # American Express 15
+            r"(?:6011|64[4-9]\d|65\d\d|622[1-9])\d{12,15}",  # Discover 16-19
+            r"(?:30[0-5]\d|3095|3[689]\d\d)\d{10,15}",  # Diners Club 14-19
+            r"35(?:2[89]|[3-8]\d)\d{12,15}",  # JCB 16-19
+            r"(?:1800|2131)\d{11}",  # JCB 15
+            r"62\d{14,17}",  # UnionPay 16-19
+            r"(?:50|5[6-9]|6\d)\d{10,17}",  # Maestro 12-19, with Verve, Elo and RuPay 508, 60, 65
+            r"220[0-4]\d{12,15}",  # Mir 16-19
+            r"8[12]\d{14}",  # RuPay 16
+        )
+    ),
+    re.ASCII,
+)
+_BEGINS: Final = re.compile(r"4|5[0-9]|6|3[04-9]|2(?:2[0-9]|[3-7]|131)|8[12]|1800")
+_SHORTEST: Final = 12
+_LONGEST: Final = 19
+_DOUBLED: Final = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
+_LONGEST_SEARCHED: Final = 32
+_TOO_LONG: Final = "[redacted digits]"
+
+_SEPARATED: Final = r"[0-9](?:[ \-+]{0,3}[0-9]){11,}"
+_HEX: Final = "[0-9A-Fa-f]"
+_UUID: Final = rf"(?<!{_HEX}){_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}(?!{_HEX})"
+_RUN: Final = re.compile(rf"({_SEPARATED})")
+# A UUID is consumed before its digits can be taken for a card's.
+_CANDIDATE: Final = re.compile(rf"{_UUID}|({_SEPARATED})")
+_GROUP: Final = re.compile(r"[0-9]+")
+_EXPONENT: Final = re.compile(r"[0-9](?<![0-9.][0-9])[0-9.]{9,40}[eE][+-]?[0-9]{1,2}(?![0-9])")
+
+
+def is_card(digits: str) -> bool:
+    """Whether ASCII digits are a possible card number."""
+    if _ISSUERS.fullmatch(digits) is None:
+        return False
+    data = digits.encode("ascii")
+    plain = data[-1::-2]
+    return (sum(plain) - 48 * len(plain) + sum(data[-2::-2].translate(_DOUBLED))) % 10 == 0
+
+
+def mask(digits: str) -> str:
+    """`411111******1111`: the first six and the last four."""
+    return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"
+
+
+def mask_cards(text: str) -> str:
+    """Replace every card number in `text`, written plainly, in groups or as a decimal with an exponent."""
+    if "e" in text or "E" in text:
+        text = _EXPONENT.sub(_mask_exponent, text)
+    if _RUN.search(text) is None:
+        return text
+    return (_CANDIDATE if "-" in text else _RUN).sub(_mask_run, text)
+
+
+def _mask_exponent(match: re.Match[str]) -> str:
+    try:
+        value = Decimal(match[0])
+    except InvalidOperation:
+        return match[0]
+    if value.adjusted() >= _LONGEST:
+        return match[0]
+    digits = format(value, "f").partition(".")[0]
+    return mask(digits) if is_card(digits) else match[0]
+
+
+def _mask_run(match: re.Match[str]) -> str:
+    run = match[1]
+    if run is None:
+        return match[0]
+    if run.isdigit() and len(run) <= _LONGEST:
+        return mask(run) if is_card(run) else run
+    if max(map(len, _GROUP.findall(run))) > _LONGEST_SEARCHED:
+        # Almost certain to hold a card's digits by chance, and costly to search.
+        return _TOO_LONG
+    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
+    digits = "".join(run[start:end] for start, end in groups)
+    hits = _search(digits, [end - start for start, end in groups])
+    if not hits:
+        return run
+    return _blank(run, groups, digits, hits)
+
+
+def _search(digits: str, lengths: list[int]) -> list[tuple[int, int]]:
+    """Where cards stand in `digits`: at group boundaries, and anywhere in a group longer than a card."""
+    hits: list[tuple[int, int]] = []
+    begin = 0
+    for index, first in enumerate(lengths):
+        if first > _LONGEST:
+            hits += _search_inside(digits, begin, begin + first)
+        elif _BEGINS.match(digits, begin) is not None:
+            end = begin
+            for length in lengths[index:]:
+                end += length
+                if end - begin > _LONGEST:
+                    break
+                if end - begin >= _SHORTEST and is_card(digits[begin:end]):
+                    hits.append((begin, end))
+        begin += first
+    return hits
+
+
+def _search_inside(digits: str, begin: int, end: int) -> list[tuple[int, int]]:
+    return [
+        (start, stop)
+        for start in range(begin, end - _SHORTEST + 1)
+        if _BEGINS.match(digits, start) is not None
+        for stop in range(start + _SHORTEST, min(start + _LONGEST, end) + 1)
+        if is_card(digits[start:stop])
+    ]
+
+
+def _blank(run: str, groups: list[tuple[int, int]], digits: str, hits: list[tuple[int, int]]) -> str:
+    # A digit survives only if each overlapping hit may show it: whichever is the real card is safe.
+    masked = list(digits)
+    joined: set[int] = set()
+    for start, stop in hits:
+        masked[start + 6 : stop - 4] = "*" * (stop - start - 10)
+        joined.update(range(start + 1, stop))
+    out: list[str] = []
+    position = 0
+    last_end = 0
+    for begin, end in groups:
+        if position not in joined:
+            out.append(run[last_end:begin])
+        out += masked[position : position + end - begin]
+        position += end - begin
+        last_end = end
+    return "".join(out)

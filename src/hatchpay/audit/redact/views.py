@@ -1,0 +1,79 @@
+"""Decoded views of a text: what it says once percent, backslash, HTML and Unicode disguises are taken off."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote
+
+__all__ = ["PLAIN_LETTERS", "views"]
+
+PLAIN_LETTERS: Final = "À-žΑ-ӿ一-\u9fff"
+"""Letters beyond ASCII that no normalisation turns into a digit or an ASCII letter; a class body for `re`."""
+
+_ROUNDS: Final = 6
+_DISGUISE: Final = re.compile(rf"[%\\&]|[^\t\n\r -~{PLAIN_LETTERS}]")
+_DEEP_PERCENT: Final = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
+# Track data begins with "%B" and a card number, which is no percent-encoded byte.
+_TRACK_PERCENT: Final = re.compile(r"%(?=[Bb][0-9]{12,19}(?![0-9]))")
+_DEEP_AMPERSAND: Final = re.compile(r"&(?:amp;)+")
+_ESCAPE: Final = re.compile(
+    r"\\+(?:u+\{([0-9A-Fa-f]{1,6})\}|u+([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})"
+    r"|([0-7]{3})|([nrtbf])|([\"'/\\]))"
+)
+_CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": " "}
+_BEYOND_ASCII: Final = re.compile(r"[^\t\n\r -~]")
+_INVISIBLE: Final = frozenset({"Cf", "Mn", "Me", "Cc"})
+
+
+def views(text: str) -> Iterator[str]:
+    """Each further decoding of `text` in turn; nothing where there is nothing to decode."""
+    for _ in range(_ROUNDS):
+        if _DISGUISE.search(text) is None:
+            return
+        decoded = _decode(text)
+        if decoded == text:
+            return
+        yield decoded
+        text = decoded
+
+
+def _decode(text: str) -> str:
+    if "%" in text:
+        # Any depth of double encoding falls in one step, so that the bound on rounds cannot be outrun by it.
+        text = unquote(_TRACK_PERCENT.sub("%25", _DEEP_PERCENT.sub("%", text)), errors="replace")
+    if "\\" in text:
+        text = _ESCAPE.sub(_unescape, text)
+    if "&" in text:
+        text = html.unescape(_DEEP_AMPERSAND.sub("&", text))
+    if not text.isascii() or _BEYOND_ASCII.search(text):
+        text = _BEYOND_ASCII.sub(_fold, unicodedata.normalize("NFKC", text))
+    return text
+
+
+def _unescape(match: re.Match[str]) -> str:
+    braced, four, eight, two, octal, control, literal = match.groups()
+    if literal is not None:
+        return str(literal)
+    if control is not None:
+        return _CONTROL[control]
+    code = int(octal, 8) if octal else int(braced or four or eight or two, 16)
+    # Surrogates and values beyond Unicode cannot be written as UTF-8.
+    return "\ufffd" if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF else chr(code)
+
+
+def _fold(match: re.Match[str]) -> str:
+    char = match[0]
+    category = unicodedata.category(char)
+    if category == "Nd":
+        return str(unicodedata.decimal(char))
+    if category in _INVISIBLE:
+        return ""
+    if category == "Pd" or char == "\u2212":
+        return "-"
+    if category == "Zs":
+        return " "
+    return "\ufffd" if category == "Cs" else char

@@ -1,0 +1,93 @@
+"""What the commands ask of the program around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from hatchpay.admin.keys import Keys
+    from hatchpay.admin.permissions import Permissions
+    from hatchpay.admin.roles import Roles
+    from hatchpay.admin.tenants import Tenants
+    from hatchpay.admin.views import Actor
+    from hatchpay.audit.ports import History
+    from hatchpay.settings import Settings
+
+__all__ = ["Finding", "Local", "OpenLocal", "PepperVersion", "Ports"]
+
+Answer = TypeVar("Answer")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check has found. `items` names the things that need somebody's hand."""
+
+    check: str
+    status: Literal["ok", "warning", "failed"]
+    detail: str
+    items: tuple[str, ...] = ()
+
+
+class PepperVersion(msgspec.Struct, frozen=True):
+    """`secrets` counts the secrets that are under this pepper and have not ended."""
+
+    version: int
+    current: bool
+    secrets: int
+
+
+class Local(Protocol):
+    """The use cases, by access to the data directory. Reading goes to them directly, writing through `act`."""
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def roles(self) -> Roles: ...
+
+    @property
+    def permissions(self) -> Permissions: ...
+
+    @property
+    def tenants(self) -> Tenants: ...
+
+    @property
+    def history(self) -> History: ...
+
+    def reader(self, tenant_id: str) -> Actor:
+        """Somebody who may read everything of a tenant."""
+        ...
+
+    def act(self, command: str, tenant_id: str, use: Callable[[Actor], Answer]) -> Answer:
+        """Run `use`, recorded like a request; `command` is the command without its arguments.
+
+        Raises what `use` raises, and AuditUnavailable where the record cannot be stored.
+        """
+        ...
+
+    def peppers(self) -> list[PepperVersion]: ...
+
+    def rotate_pepper(self) -> int:
+        """Recorded. Returns the new version."""
+        ...
+
+    def retire_pepper(self, version: int) -> tuple[str, ...]:
+        """Recorded. Returns the ids of the keys that it has disabled."""
+        ...
+
+
+class OpenLocal(Protocol):
+    def __call__(self, settings: Settings, *, create: bool) -> AbstractContextManager[Local]:
+        """`create` makes the data directory where there is none; else SettingsError says so."""
+        ...
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """`serve` runs until it is told to stop and hands `announce` a line per address; see app.serve."""
+
+    open_local: OpenLocal
+    serve: Callable[[Settings, str | None, Callable[[str], None]], None]
+    diagnose: Callable[[Settings], list[Finding]]

@@ -1,0 +1,191 @@
+"""The OpenAPI 3.1 document: FastAPI's skeleton, filled from the models, the views and the route table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from hatchpay.control.examples import KEY_ID, problem_example
+from hatchpay.control.json_body import Body
+from hatchpay.control.query import Query
+from hatchpay.control.routes import CONTROL_ROUTES
+
+__all__ = ["document", "documented"]
+
+Json = dict[str, Any]
+_REF: Final = "#/components/schemas/{name}"
+_PROBLEM_REF: Final = {"$ref": _REF.format(name="Problem")}
+_DESCRIPTION: Final = """Keys, roles, permissions, business units, tenants and the record of every request.
+
+Every call needs one credential: an API key in `X-API-Key`, or as `Authorization: Bearer`. Nobody grants what
+they do not hold. Errors are RFC 9457 problem details; compare `code`, never `detail`."""
+
+_PROBLEM_SCHEMA: Final[Json] = {
+    "title": "Problem",
+    "description": "RFC 9457. `field` names the input that is wrong, `permission` the missing grant.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": ["string", "null"]},
+        "field": {"type": "string"},
+        "permission": {"type": "string"},
+    },
+}
+_SECURITY: Final[Json] = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "hp_live_… or hp_test_…"},
+}
+_PROBLEMS: Final[dict[int, tuple[str, Json]]] = {
+    400: (
+        "The request cannot be read, or is ambiguous",
+        problem_example(400, "duplicate_json_key", "a key stands twice in one object", field="name"),
+    ),
+    401: (
+        "No credential, or one that is not valid",
+        problem_example(401, "credential_invalid", "the credential is not valid"),
+    ),
+    403: (
+        "The caller lacks the permission, or would grant what they do not hold",
+        problem_example(
+            403,
+            "permission_missing",
+            "the key lacks the permission api-key.keys.read",
+            permission="api-key.keys.read",
+        ),
+    ),
+    404: (
+        "There is no such object in the caller's tenant",
+        problem_example(404, "not_found", "there is no such object"),
+    ),
+    409: (
+        "The state forbids it; nothing has changed",
+        problem_example(409, "last_administrator", "the tenant must keep a key that can administer it"),
+    ),
+    413: (
+        "The body is too large",
+        problem_example(413, "body_too_large", "the body is too large"),
+    ),
+    415: (
+        "The body is not sent as JSON",
+        problem_example(415, "unsupported_media_type", "send the body as application/json"),
+    ),
+    422: (
+        "A field is wrong; nothing has changed",
+        problem_example(422, "invalid_field", "must be a valid string", field="name"),
+    ),
+    503: (
+        "It cannot be decided or recorded; nothing was done unless `code` says otherwise",
+        problem_example(503, "directory_unavailable", "a part of the service is out of order"),
+    ),
+}
+
+
+def documented(
+    operation_id: str,
+    summary: str,
+    *,
+    status: int = 200,
+    answer: Any = None,
+    example: Json | None = None,
+    body: tuple[type[Body], Json] | None = None,
+    body_optional: bool = False,
+    query: type[Query] | None = None,
+    path_id: str | None = None,
+    problems: tuple[int, ...] = (),
+) -> Json:
+    """Keyword arguments for a route's decorator.
+
+    `answer` is the type of the answer and `example` one of its values; `path_id` says what `{id}`
+    names; `problems` are those that this call may give besides the ones that follow from the rest.
+    """
+    expected = {400, 401, 403, 422, 503, *problems}
+    responses: Json = {str(status): {"description": summary}}
+    if answer is not None:
+        schema = msgspec.json.schema_components([answer], ref_template=_REF)[0][0]
+        responses[str(status)]["content"] = {"application/json": {"schema": schema, "example": example}}
+    extra: Json = {"responses": responses}
+    parameters = _parameters(query, path_id)
+    if parameters:
+        extra["parameters"] = parameters
+    if path_id is not None:
+        expected.add(404)
+    if body is not None:
+        expected |= {413, 415}
+        model, sample = body
+        content = {"schema": {"$ref": _REF.format(name=model.__name__)}, "example": sample}
+        extra["requestBody"] = {"required": not body_optional, "content": {"application/json": content}}
+    responses |= {str(code): _problem(code) for code in sorted(expected)}
+    return {"operation_id": operation_id, "summary": summary, "status_code": status, "openapi_extra": extra}
+
+
+def document(routers: Sequence[APIRouter], bodies: Sequence[type[Body]], answers: Sequence[Any]) -> Json:
+    """The whole document. `bodies` and `answers` become its components."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    built: Json = get_openapi(
+        title="HatchPay control API",
+        version=version("hatchpay"),
+        openapi_version="3.1.0",
+        description=_DESCRIPTION,
+        routes=routes,
+    )
+    permissions = {(route.method, route.template): route.permission for route in CONTROL_ROUTES}
+    for route in routes:
+        for method in route.methods or ():
+            operation = built["paths"][route.path][method.lower()]
+            # Once more, whole: FastAPI drops every null, and an example's nulls belong to it.
+            operation |= route.openapi_extra or {}
+            operation["x-hatchpay-permission"] = permissions[method, route.path]
+    _, schemas = msgspec.json.schema_components(answers, ref_template=_REF)
+    schemas |= {body.__name__: body.model_json_schema() for body in bodies}
+    built["components"] = {"schemas": {**schemas, "Problem": _PROBLEM_SCHEMA}, "securitySchemes": _SECURITY}
+    built["security"] = [{name: []} for name in _SECURITY]
+    return built
+
+
+def _problem(status: int) -> Json:
+    description, example = _PROBLEMS[status]
+    return {
+        "description": description,
+        "content": {"application/problem+json": {"schema": _PROBLEM_REF, "example": example}},
+    }
+
+
+def _parameters(query: type[Query] | None, path_id: str | None) -> list[Json]:
+    parameters: list[Json] = []
+    if path_id is not None:
+        schema = {"type": "string", "format": "uuid"}
+        parameters.append(
+            {
+                "name": "id",
+                "in": "path",
+                "required": True,
+                "description": path_id,
+                "schema": schema,
+                "example": KEY_ID,
+            }
+        )
+    fields = query.model_json_schema()["properties"] if query is not None else {}
+    for name, field in fields.items():
+        schema = next((option for option in field.get("anyOf", ()) if option.get("type") != "null"), field)
+        schema = {word: value for word, value in schema.items() if word not in {"title", "description"}}
+        parameters.append(
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": field["description"],
+                "schema": schema,
+            }
+        )
+    return parameters

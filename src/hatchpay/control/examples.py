@@ -1,0 +1,160 @@
+"""The examples in the OpenAPI document. A test reads each with the model that it is an example of."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hatchpay.errors import HatchPayError, problem
+
+__all__ = [
+    "BUSINESS_UNIT",
+    "CHANGE_KEY",
+    "CREATE_BUSINESS_UNIT",
+    "CREATE_KEY",
+    "CREATE_TENANT",
+    "DEFINE_ROLE",
+    "HISTORY_PAGE",
+    "ISSUED_KEY",
+    "KEY",
+    "KEY_ID",
+    "KEY_WITH_ROLE",
+    "ONBOARDED",
+    "PERMISSION",
+    "ROLE",
+    "ROTATE_KEY",
+    "ROTATED_KEY",
+    "SET_KEY_ROLES",
+    "TENANT",
+    "UNIT_ID",
+    "page",
+    "problem_example",
+]
+
+Example = dict[str, Any]
+
+KEY_ID: Final = "019ab3c4-0d1e-7f20-8a3b-5c6d7e8f9012"
+UNIT_ID: Final = "019ab3c4-2f40-7b41-9c5d-7e8f90123456"
+_ROLE_ID: Final = "ea13f326-8166-4687-9dec-16f76f183ced"
+_TENANT_ID: Final = "019ab3c3-ffe0-7a10-8b2c-4d5e6f708192"
+_REQUEST_ID: Final = "019ab3c5-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
+_MADE: Final = "2026-11-24T02:10:42.000001Z"
+_LATER: Final = "2026-11-24T08:30:00.250000Z"
+# Built of words, with a checksum that does not fit: no scanner and no gate takes it for a key.
+_KEY_TEXT: Final = "hp_live_00ExampleKeyIdentifierExampleOnlyExampleOnlyExampleOnly000000"
+
+CREATE_KEY: Final[Example] = {"name": "Tenant API key", "description": "Default tenant API key"}
+KEY: Final[Example] = {
+    "id": KEY_ID,
+    "name": "Tenant API key",
+    "description": "Default tenant API key",
+    "environment": "live",
+    "status": "enabled",
+    "roles": [],
+    "owner": None,
+    "prefix": _KEY_TEXT[:30],
+    "last_four": _KEY_TEXT[-4:],
+    "expires_at": None,
+    "business_unit_ids": None,
+    "allowed_cidrs": None,
+    "metadata": {},
+    "created_at": _MADE,
+    "updated_at": _MADE,
+    "last_used_at": None,
+    "last_used_ip": None,
+    "previous_secrets": [],
+}
+ISSUED_KEY: Final[Example] = {**KEY, "key": _KEY_TEXT}
+CHANGE_KEY: Final[Example] = {
+    "status": "disabled",
+    "expires_at": "2027-01-31T09:30:00Z",
+    "allowed_cidrs": ["192.0.2.0/24"],
+    "metadata": {"cost_center": "4711"},
+}
+SET_KEY_ROLES: Final[Example] = {"role_ids": [_ROLE_ID]}
+KEY_WITH_ROLE: Final[Example] = {
+    **KEY,
+    "roles": [{"id": _ROLE_ID, "name": "viewer"}],
+    "updated_at": _LATER,
+    "last_used_at": _LATER,
+    "last_used_ip": "192.0.2.10",
+}
+ROTATE_KEY: Final[Example] = {"grace_seconds": 86_400}
+ROTATED_KEY: Final[Example] = {
+    **ISSUED_KEY,
+    "updated_at": _LATER,
+    "previous_secrets": [
+        {
+            "last_four": "0001",
+            "expires_at": "2026-11-25T08:30:00.250000Z",
+            "last_used_at": _MADE,
+            "last_used_ip": "192.0.2.10",
+        }
+    ],
+}
+DEFINE_ROLE: Final[Example] = {
+    "name": "Till",
+    "description": "Takes payments and looks them up",
+    "permissions": ["payment-proxy.transactions.create", "payment-proxy.transactions.read"],
+}
+ROLE: Final[Example] = {"id": _ROLE_ID, **DEFINE_ROLE, "builtin": False}
+PERMISSION: Final[Example] = {
+    "name": "access.roles.read",
+    "description": "List roles and what they hold",
+    "service": "access",
+    "read_only": True,
+    "sensitive": False,
+    "administrative": False,
+}
+CREATE_BUSINESS_UNIT: Final[Example] = {"name": "Berlin branch", "timezone_name": "Europe/Berlin"}
+BUSINESS_UNIT: Final[Example] = {"id": UNIT_ID, **CREATE_BUSINESS_UNIT, "created_at": _MADE}
+CREATE_TENANT: Final[Example] = {"name": "Demo"}
+TENANT: Final[Example] = {"id": _TENANT_ID, **CREATE_TENANT, "created_at": _MADE}
+ONBOARDED: Final[Example] = {
+    "tenant": TENANT,
+    "api_key": {**ISSUED_KEY, "roles": [{"id": _ROLE_ID, "name": "admin"}]},
+}
+HISTORY_PAGE: Final[Example] = {
+    "data": [
+        {
+            "request_id": _REQUEST_ID,
+            "tenant_id": _TENANT_ID,
+            "business_unit_id": None,
+            "principal_id": KEY_ID,
+            "key_id": KEY_ID,
+            "claimed_key_id": None,
+            "roles": ["admin"],
+            "decision": "allow",
+            "reason": "role_grants",
+            "rule": "role:admin",
+            "method": "POST",
+            "url": "/v1/api-key/keys",
+            "route": "/v1/api-key/keys",
+            "permission": "api-key.keys.create",
+            "client_ip": "192.0.2.10",
+            "headers": {"content-type": "application/json", "user-agent": "curl/8.5.0"},
+            "body": CREATE_KEY,
+            "body_size": 67,
+            "body_hmac": None,
+            "status": 201,
+            "response_size": 612,
+            "response_time_us": 4210,
+            "auth_us": 12,
+            "handler_us": 3870,
+            "audit_us": 9,
+            "started_at": _MADE,
+            "state": "completed",
+            "correlation_id": None,
+            "changes": [],
+        }
+    ],
+    "next_cursor": "NDcxMQ",
+}
+
+
+def page(item: Example) -> Example:
+    return {"data": [item], "next_cursor": None}
+
+
+def problem_example(status: int, code: str, detail: str, **more: str) -> Example:
+    """`more` may give `field` and `permission`."""
+    return problem(HatchPayError(detail, code=code, status=status, **more), _REQUEST_ID)

@@ -1,0 +1,41 @@
+"""The control API's part of the route table: what each of its calls needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hatchpay.access.routes import Route, UnitSource
+
+__all__ = ["CONTROL_ROUTES"]
+
+# The use cases keep to the caller's business units themselves.
+_UNIT: Final = UnitSource("handler")
+
+
+def _call(method: str, template: str, permission: str) -> Route:
+    return Route(method=method, template=template, permission=permission, unit=_UNIT, control=True)
+
+
+CONTROL_ROUTES: Final[tuple[Route, ...]] = (
+    _call("POST", "/v1/api-key/keys", "api-key.keys.create"),
+    _call("GET", "/v1/api-key/keys", "api-key.keys.read"),
+    _call("GET", "/v1/api-key/keys/{id}", "api-key.keys.read"),
+    _call("PATCH", "/v1/api-key/keys/{id}", "api-key.keys.update"),
+    _call("DELETE", "/v1/api-key/keys/{id}", "api-key.keys.delete"),
+    _call("PUT", "/v1/api-key/keys/{id}/roles", "api-key.key-roles.update"),
+    _call("POST", "/v1/api-key/keys/{id}/rotate", "api-key.keys.rotate"),
+    _call("DELETE", "/v1/api-key/keys/{id}/previous-secrets", "api-key.keys.rotate"),
+    _call("GET", "/roles", "access.roles.read"),
+    _call("POST", "/roles", "access.roles.create"),
+    _call("GET", "/roles/{id}", "access.roles.read"),
+    _call("PUT", "/roles/{id}", "access.roles.update"),
+    _call("DELETE", "/roles/{id}", "access.roles.delete"),
+    _call("GET", "/permissions", "access.permissions.read"),
+    _call("POST", "/v1/business-unit/business-units", "business-unit.business-units.create"),
+    _call("GET", "/v1/business-unit/business-units", "business-unit.business-units.read"),
+    _call("GET", "/v1/business-unit/business-units/{id}", "business-unit.business-units.read"),
+    _call("POST", "/v1/tenants", "platform.tenants.create"),
+    _call("GET", "/v1/tenants", "platform.tenants.read"),
+    _call("GET", "/v1/audit-log/history", "audit-log.history.read"),
+    Route(method="GET", template="/openapi.json", access="open", unit=_UNIT, control=True),
+)

@@ -1,0 +1,28 @@
+"""What the control API is made of: the use cases, the history, and what makes a change count at once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.keys import Keys
+from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.roles import Roles
+from hatchpay.admin.tenants import Tenants
+from hatchpay.audit.ports import History
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`changed` is awaited after every successful write, before its answer: it puts the change into force."""
+
+    keys: Keys
+    roles: Roles
+    permissions: Permissions
+    units: BusinessUnits
+    tenants: Tenants
+    history: History
+    changed: Callable[[], Awaitable[None]]

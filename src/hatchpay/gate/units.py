@@ -1,0 +1,41 @@
+"""Which business unit a request concerns, read from where its route says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+from hatchpay.access.routes import Match, UnitSource
+from hatchpay.ids import is_uuid
+
+__all__ = ["unit_in_body", "unit_in_head"]
+
+
+def unit_in_head(source: UnitSource | None, match: Match, query: bytes) -> str | None:
+    """The id that path or query name; None where they name none, two, or something that is no id."""
+    found: str | None = None
+    if source is not None and source.place == "path":
+        found = match.value(source.name)
+    elif source is not None and source.place == "query":
+        values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(source.name, [])
+        found = values[0] if len(values) == 1 else None
+    return found if found is not None and is_uuid(found) else None
+
+
+def unit_in_body(body: bytes, name: str) -> str | None:
+    """The id in a top-level member of a JSON object, where that member stands there exactly once."""
+    found: list[Any] = []
+
+    def outermost(pairs: list[tuple[str, Any]]) -> list[Any]:
+        # Called for inner objects first; the outermost comes last and is what remains.
+        found[:] = [value for key, value in pairs if key == name]
+        return []
+
+    try:
+        document = json.loads(body, object_pairs_hook=outermost)
+    except (ValueError, RecursionError):
+        return None
+    if document != [] or len(found) != 1 or not isinstance(found[0], str):
+        return None
+    return found[0] if is_uuid(found[0]) else None

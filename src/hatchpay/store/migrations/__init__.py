@@ -1,0 +1,1 @@
+"""Alembic migrations of the directory; `store.directory_migrate` runs them."""

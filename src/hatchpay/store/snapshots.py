@@ -1,0 +1,124 @@
+"""The directory compiled for the hot path: every key with all that a request needs, in memory.
+
+Readers take `current` without a lock; whoever changes something, or hears that another process did, calls
+`refresh`, which reloads only what the feed names and publishes a new snapshot.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from sqlalchemy import Connection, select
+
+from hatchpay.access.directory import KeyRow, RoleRow
+from hatchpay.access.permission import Permission
+from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot
+from hatchpay.identity.principal import Principal
+from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.directory_view import SqlView
+from hatchpay.store.schema import feed
+from hatchpay.tokens.apikey import encode_id
+from hatchpay.tokens.digest import Peppers
+
+__all__ = ["DirectorySnapshots"]
+
+_Grants = tuple[tuple[str, ...], Mapping[str, str]]
+
+
+class DirectorySnapshots:
+    """`current` and `catalogue` are replaced as wholes, never changed.
+
+    Making it loads everything, and raises DirectoryUnavailable where that fails.
+    """
+
+    current: Snapshot
+    catalogue: tuple[Permission, ...]
+
+    def __init__(self, directory: SqlDirectory, peppers: Callable[[], Peppers]) -> None:
+        self._directory = directory
+        self._peppers = peppers
+        self._refreshing = threading.Lock()
+        self._roles: dict[str, RoleRow] = {}
+        with directory.connection() as connection:
+            self._load(connection, directory.position(connection))
+
+    def refresh(self) -> bool:
+        """Take over what has changed; returns whether anything had.
+
+        Raises DirectoryUnavailable; then `current` stays.
+        """
+        with self._refreshing:
+            if self._directory.position() == self.current.generation:
+                return False
+            self._take_over()
+            return True
+
+    def _take_over(self) -> None:
+        with self._directory.connection() as connection:
+            position = self._directory.position(connection)
+            query = select(feed.c.kind, feed.c.subject_id).where(feed.c.seq > self.current.generation)
+            changed: dict[str, set[str]] = {}
+            for kind, subject in connection.execute(query):
+                changed.setdefault(kind, set()).add(subject)
+            if "permission" in changed or position < self.current.generation:
+                # What the built-in roles hold has changed, and with it nearly every key.
+                self._load(connection, position)
+            else:
+                self._update(connection, position, changed)
+
+    def _load(self, connection: Connection, position: int) -> None:
+        view = SqlView(connection)
+        peppers = self._peppers()
+        self._roles = {role.id: role for role in view.load_roles(None)}
+        keys = dict(self._compile(view.load_keys(None)))
+        self.catalogue = view.catalogue()
+        self.current = Snapshot(position, keys, peppers)
+
+    def _update(self, connection: Connection, position: int, changed: Mapping[str, set[str]]) -> None:
+        view = SqlView(connection)
+        peppers = self._peppers() if "pepper" in changed else self.current.peppers
+        role_ids = changed.get("role", set())
+        roles = {role_id: role for role_id, role in self._roles.items() if role_id not in role_ids}
+        roles |= {role.id: role for role in view.load_roles(role_ids)}
+        self._roles = roles
+        key_ids = changed.get("key", set()) | view.ids_of_keys_holding(role_ids)
+        keys = self.current.keys
+        if key_ids:
+            keys = {**keys, **dict(self._compile(view.load_keys(key_ids)))}
+        self.current = Snapshot(position, keys, peppers)
+
+    def _compile(self, rows: Iterable[KeyRow]) -> Iterable[tuple[str, KeyEntry]]:
+        # Most keys hold one of few sets of roles: they share its grants.
+        known: dict[frozenset[str], _Grants] = {}
+        for row in rows:
+            grants = known.get(row.role_ids)
+            if grants is None:
+                grants = known[row.role_ids] = _grants(self._roles[role_id] for role_id in row.role_ids)
+            yield encode_id(row.id), _entry(row, grants)
+
+
+def _grants(roles: Iterable[RoleRow]) -> _Grants:
+    """The names of the roles, and of each permission the first role, by name, that holds it."""
+    ordered = sorted(roles, key=lambda role: role.name)
+    grants = {name: f"role:{role.name}" for role in reversed(ordered) for name in role.permissions}
+    return tuple(role.name for role in ordered), MappingProxyType(grants)
+
+
+def _entry(key: KeyRow, grants: _Grants) -> KeyEntry:
+    names, held = grants
+    principal = Principal(
+        id=key.id,
+        kind="api_key",
+        tenant_id=key.tenant_id,
+        key_id=key.id,
+        roles=names,
+        grants=held,
+        limits=key.limits,
+    )
+    state: KeyState = "deleted" if key.deleted_us is not None else "enabled" if key.enabled else "disabled"
+    secrets = tuple(
+        SecretEntry(row.version, row.digest, row.pepper_version, row.ends_us) for row in key.secrets
+    )
+    return KeyEntry(principal, state, secrets)

@@ -1,0 +1,88 @@
+"""The command's names are a contract: other tools call them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from typer.main import get_command
+
+from hatchpay.cli.errors import run
+from hatchpay.cli.ports import Ports
+from hatchpay.cli.program import build
+
+LISTED = {"--data-dir", "--config", "--json", "--help"}
+TENANT = LISTED | {"--tenant"}
+COMMANDS: dict[str, set[str]] = {
+    "serve": {"--data-dir", "--config", "--help", "--host", "--port", "--admin-host", "--admin-port", "--routes"}
+    | {"--tls-cert", "--tls-key", "--trusted-proxy"},
+    "operator key": LISTED | {"--replace"},
+    "tenants onboard": LISTED,
+    "tenants list": LISTED,
+    "keys create": TENANT
+    | {"--description", "--environment", "--owner", "--expires-at", "--business-unit", "--cidr", "--metadata"},
+    "keys list": TENANT,
+    "keys show": TENANT,
+    "keys roles": TENANT | {"--none"},
+    "keys disable": TENANT,
+    "keys enable": TENANT,
+    "keys rotate": TENANT | {"--grace-seconds"},
+    "keys delete": TENANT,
+    "roles list": TENANT,
+    "permissions list": TENANT,
+    "audit history": TENANT
+    | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
+    | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--limit", "--cursor"},
+    "audit tail": TENANT | {"--operator", "--follow", "--lines"},
+    "pepper list": LISTED,
+    "pepper rotate": LISTED,
+    "pepper retire": LISTED,
+    "doctor": LISTED,
+    "settings": LISTED,
+}
+
+
+def nothing(*_: object, **__: object) -> None:
+    raise AssertionError("a help text needs nothing")
+
+
+PROGRAM = build(Ports(nothing, nothing, nothing))  # type: ignore[arg-type]
+
+
+def commands() -> Iterator[str]:
+    for name, command in get_command(PROGRAM).commands.items():  # type: ignore[attr-defined]
+        verbs = getattr(command, "commands", None)
+        yield from [name] if verbs is None else [f"{name} {verb}" for verb in verbs]
+
+
+def test_these_are_all_commands() -> None:
+    assert sorted(commands()) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_text_tells_every_option_and_what_the_command_is_for(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(PROGRAM, [*command.split(), "--help"]) == 0
+    printed = capfd.readouterr().out
+    options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", printed, re.MULTILINE))
+    assert options == COMMANDS[command]
+    assert re.search(r"^  [A-Z].*\.$", printed, re.MULTILINE)
+
+
+def test_the_first_help_text_is_there_at_once_and_loads_no_server() -> None:
+    code = "import sys\nfrom hatchpay.app import main\ntry:\n main()\nfinally:\n print(*sys.modules, file=sys.stderr)"
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=30)
+    took = time.monotonic() - started
+    assert done.returncode == 0
+    loaded = set(done.stderr.split())
+    assert not loaded & {"fastapi", "uvicorn", "alembic", "sqlalchemy", "asyncio"}
+    # Generous for a busy machine: what counts is the line above.
+    assert took < 4
+    for command in COMMANDS:
+        assert f"\n  {command.split()[0]} " in done.stdout

@@ -1,0 +1,40 @@
+"""One running server for all that talks HTTP to it, with an operator and two tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support import shop
+from tests.support.server import Server, serving
+from tests.support.tenancy import Operator, Tenant, operator_of
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("http")
+    table = folder / "routes.toml"
+    table.write_text(shop.routes(), "utf-8")
+    with serving(folder / "data", "tests.support.shop:app", HATCHPAY_ROUTES=str(table)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def operator(server: Server) -> Iterator[Operator]:
+    found = operator_of(server)
+    yield found
+    found.client.close()
+
+
+@pytest.fixture(scope="session")
+def tenant(operator: Operator) -> Iterator[Tenant]:
+    found = operator.onboard("Tea House")
+    yield found
+    found.client.close()
+
+
+@pytest.fixture(scope="session")
+def rival(operator: Operator) -> Iterator[Tenant]:
+    found = operator.onboard("Coffee House")
+    yield found
+    found.client.close()

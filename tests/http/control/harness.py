@@ -1,0 +1,174 @@
+"""A control API on a real directory and ledger, behind a stand-in for the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.keys import Keys
+from hatchpay.admin.local import local_actor
+from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.roles import Roles
+from hatchpay.admin.tenants import Tenants
+from hatchpay.audit.record import Completion, Record
+from hatchpay.clock import wall_us
+from hatchpay.control.app import Services, create_control_app
+from hatchpay.identity.principal import Principal
+from hatchpay.ids import PLATFORM_TENANT_ID, new_id
+from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.tokens import apikey
+from hatchpay.tokens.digest import Peppers
+
+KEYS = "/v1/api-key/keys"
+UNITS = "/v1/business-unit/business-units"
+TENANTS = "/v1/tenants"
+HISTORY = "/v1/audit-log/history"
+
+_PEPPERS = Peppers(1, {1: b"p" * 32})
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What the gate puts into the scope."""
+
+    request_id: str
+    principal: Principal | None
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An onboarded tenant: its id, its first admin key's id, and its roles' ids by name."""
+
+    id: str
+    admin: str
+    roles: dict[str, str]
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.directory = SqlDirectory(folder / "directory.db")
+        self._ledger_path = folder / "audit.db"
+        self.ledger = Ledger(self._ledger_path, "test")
+        self.ledger.create()
+        self.changes = 0
+        reader = LedgerReader(self._ledger_path)
+        self.tenants = Tenants(self.directory, wall_us, new_id, lambda: _PEPPERS)
+        self.snapshots = DirectorySnapshots(self.directory, lambda: _PEPPERS)
+        self.app = create_control_app(
+            Services(
+                keys=Keys(self.directory, reader, wall_us, new_id, lambda: _PEPPERS),
+                roles=Roles(self.directory, wall_us, new_id),
+                permissions=Permissions(self.directory),
+                units=BusinessUnits(self.directory, wall_us, new_id),
+                tenants=self.tenants,
+                history=reader,
+                changed=self._changed,
+            )
+        )
+        platform = local_actor(0, PLATFORM_TENANT_ID, new_id(), self.snapshots.catalogue)
+        self.operator = self.tenants.operator_key(platform).view.id
+        self.snapshots.refresh()
+
+    def onboard(self, name: str) -> Tenant:
+        answer = self.call("POST", TENANTS, key=self.operator, json={"name": name})
+        assert answer.status_code == 201, answer.text
+        tenant, key = answer.json()["tenant"], answer.json()["api_key"]
+        roles = self.call("GET", "/roles", key=key["id"]).json()["data"]
+        return Tenant(tenant["id"], key["id"], {role["name"]: role["id"] for role in roles})
+
+    def create(self, tenant: Tenant, *roles: str, **fields: Any) -> str:
+        """A key that holds these roles; its id."""
+        body = {"name": "Till", **fields}
+        key_id = str(self.call("POST", KEYS, key=tenant.admin, json=body).json()["id"])
+        if roles:
+            self.set_roles(tenant, key_id, *roles)
+        return key_id
+
+    def set_roles(self, tenant: Tenant, key_id: str, *roles: str) -> None:
+        ids = [tenant.roles[name] for name in roles]
+        answer = self.call("PUT", f"{KEYS}/{key_id}/roles", key=tenant.admin, json={"role_ids": ids})
+        assert answer.status_code == 200, answer.text
+
+    def principal(self, key_id: str) -> Principal:
+        return self.snapshots.current.keys[apikey.encode_id(key_id)].principal
+
+    def call(self, method: str, path: str, *, key: str | None, **more: Any) -> httpx.Response:
+        """One request of the key `key`, as the gate would hand it on."""
+        return self.late_call(method, path, None if key is None else self.principal(key), **more)
+
+    def late_call(self, method: str, path: str, principal: Principal | None, **more: Any) -> httpx.Response:
+        """One request of a caller whom the gate may have let in a while ago."""
+        return call(self.app, method, path, Admitted(new_id(), principal), **more)
+
+    def record(self, tenant_id: str, **fields: Any) -> str:
+        """Put one completed request into the ledger; its id."""
+        values: dict[str, Any] = {
+            "method": "GET",
+            "url": "/roles",
+            "started_us": wall_us(),
+            "state": "completed",
+        }
+        record = Record(tenant_id=tenant_id, **({"request_id": new_id()} | values | fields))
+        self.ledger.write([Completion(record)])
+        return record.request_id
+
+    def requests_that_changed(self, subject_id: str) -> list[str]:
+        """The ids of the requests whose changes to `subject_id` the ledger holds."""
+        with closing(sqlite3.connect(self._ledger_path)) as db:
+            rows = db.execute("SELECT request_id FROM changes WHERE subject_id = ? ORDER BY id", (subject_id,))
+            return [row[0] for row in rows]
+
+    def state(self) -> list[str]:
+        """All that the directory holds, as text."""
+        with self.directory.connection() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            return list(driver.iterdump())
+
+    def close(self) -> None:
+        self.directory.close()
+        self.ledger.close()
+
+    async def _changed(self) -> None:
+        self.changes += 1
+        self.snapshots.refresh()
+        outbox = self.directory.outbox()
+        self.ledger.write(outbox)
+        self.directory.outbox_done(change.id for change in outbox)
+
+
+def call(app: Any, method: str, path: str, admitted: object = None, **more: Any) -> httpx.Response:
+    """One request to `app`, with `admitted` in its scope where it is not None."""
+
+    async def behind_the_gate(scope: Any, receive: Any, send: Any) -> None:
+        if admitted is not None:
+            scope["hatchpay"] = admitted
+        await app(scope, receive, send)
+
+    async def request() -> httpx.Response:
+        transport = httpx.ASGITransport(behind_the_gate)
+        async with httpx.AsyncClient(transport=transport, base_url="http://control") as client:
+            return await client.request(method, path, **more)
+
+    return asyncio.run(request())
+
+
+def problem_of(response: httpx.Response) -> tuple[int, str, str | None]:
+    """Status, code and field of a refusal, which must have the one shape."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body = msgspec.json.decode(response.content)
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(body)
+    assert set(body) <= {"type", "title", "status", "detail", "code", "request_id", "field", "permission"}
+    assert body["status"] == response.status_code
+    assert body["type"] == f"urn:hatchpay:problem:{body['code']}"
+    return body["status"], body["code"], body.get("field")

@@ -1,0 +1,81 @@
+"""What commands print: whole ids, valid JSON, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hatchpay.admin.views import RoleReference
+from hatchpay.cli.output import Output, printable, text
+
+HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\r\nforged line", "a\u202eb", "\u2028", "\ud800", "\x00\x7f", "\t"]
+
+
+@given(st.text())
+def test_a_terminal_finds_nothing_to_obey_in_what_is_shown(content: str) -> None:
+    assert printable(content).isprintable()
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"])))
+def test_text_that_is_harmless_is_shown_as_it_is(content: str) -> None:
+    assert printable(content) == content
+
+
+def test_escapes_are_visible_instead_of_lost() -> None:
+    assert printable("\x1b[31mred") == r"\x1b[31mred"
+
+
+@pytest.mark.parametrize("hostile", [value for value in HOSTILE if value != "\ud800"])
+@pytest.mark.parametrize("form", ["document", "json_line"])
+def test_json_is_printable_and_means_the_same(hostile: str, form: str, capfd: pytest.CaptureFixture[str]) -> None:
+    getattr(Output(as_json=True), form)({"url": hostile, "name": "Müller \U0001f375"})
+    printed = capfd.readouterr().out
+    assert printed.replace("\n", "").isprintable()
+    assert json.loads(printed) == {"url": hostile, "name": "Müller \U0001f375"}
+    assert printed.endswith("\n")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_table_shows_hostile_text_inert_and_on_its_own_row(hostile: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False).listing([hostile, "next"], {"url": lambda item: item, "n": lambda item: len(item)})
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("markup", ["[red]x[/red]", "[bold]", ":tea:", "[link=http://x]y[/link]", "[/]"])
+def test_markup_in_data_is_data(markup: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False).listing([markup], {"name": lambda item: item})
+    assert capfd.readouterr().out.splitlines() == ["name", markup]
+
+
+def test_what_goes_to_a_pipe_is_neither_cut_nor_coloured(capfd: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 3000
+    columns: dict[str, Callable[[str], object]] = {f"column {number}": lambda item: item for number in range(3)}
+    Output(as_json=False).listing([long], columns)
+    assert capfd.readouterr().out.splitlines()[1].split() == [long] * 3
+
+
+def test_a_list_has_the_envelope_of_the_api(capfd: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=True).listing([RoleReference("i", "admin")], {}, "17")
+    assert json.loads(capfd.readouterr().out) == {"data": [{"id": "i", "name": "admin"}], "next_cursor": "17"}
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, "-"),
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        ((), "-"),
+        ((RoleReference("i", "admin"), RoleReference("j", "gl")), "admin, gl"),
+        ({"a": "b"}, "a=b"),
+    ],
+)
+def test_a_cell_reads_well(value: object, cell: str) -> None:
+    assert text(value) == cell

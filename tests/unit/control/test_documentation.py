@@ -1,0 +1,198 @@
+"""The OpenAPI document says what the code does, with an example for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
+from hatchpay.audit.record import Record, flat
+from hatchpay.control import examples, models
+from hatchpay.control.answers import HistoryPageAnswer, IssuedKey, OnboardedAnswer
+from hatchpay.control.app import create_control_app
+from hatchpay.control.routes import CONTROL_ROUTES
+from hatchpay.control.services import Services
+from hatchpay.errors import MalformedToken
+from hatchpay.tokens import apikey
+
+ANSWERS: dict[str, Any] = {
+    "BusinessUnitView": BusinessUnitView,
+    "HistoryPageAnswer": HistoryPageAnswer,
+    "IssuedKey": IssuedKey,
+    "KeyView": KeyView,
+    "OnboardedAnswer": OnboardedAnswer,
+    "Page_BusinessUnitView_": Page[BusinessUnitView],
+    "Page_KeyView_": Page[KeyView],
+    "Page_PermissionView_": Page[PermissionView],
+    "Page_RoleView_": Page[RoleView],
+    "Page_TenantView_": Page[TenantView],
+    "RoleView": RoleView,
+}
+OPERATION_IDS = {
+    "changeApiKey",
+    "createApiKey",
+    "createBusinessUnit",
+    "createRole",
+    "deleteApiKey",
+    "deleteRole",
+    "endApiKeyGrace",
+    "getApiKey",
+    "getBusinessUnit",
+    "getRole",
+    "listApiKeys",
+    "listBusinessUnits",
+    "listPermissions",
+    "listRoles",
+    "listTenants",
+    "onboardTenant",
+    "readHistory",
+    "replaceRole",
+    "rotateApiKey",
+    "setApiKeyRoles",
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return create_control_app(cast(Services, None)).openapi()
+
+
+@pytest.fixture(scope="module")
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for member in value.values():
+            yield from references(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def test_it_is_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    assert set(document) == {"openapi", "info", "paths", "components", "security"}
+    assert set(document["info"]) == {"title", "version", "description"}
+
+
+def test_it_can_be_written_as_json_and_is_the_same_each_time(document: dict[str, Any]) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(document)) == document
+    assert create_control_app(cast(Services, None)).openapi() == document
+
+
+def test_it_describes_every_call_that_needs_a_permission_and_names_it(
+    operations: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    assert {call: operation["x-hatchpay-permission"] for call, operation in operations.items()} == {
+        (route.method, route.template): route.permission for route in CONTROL_ROUTES if route.permission
+    }
+
+
+def test_operation_ids_are_stable(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
+    ids = [operation["operationId"] for operation in operations.values()]
+    assert sorted(ids) == sorted(OPERATION_IDS)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in set(references(document)):
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"], reference
+
+
+def test_every_call_may_be_made_with_either_header(document: dict[str, Any]) -> None:
+    assert document["security"] == [{"apiKey": []}, {"bearer": []}]
+    assert document["components"]["securitySchemes"]["apiKey"] == {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+    }
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_every_request_body_has_an_example_that_its_model_accepts(
+    operations: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    for (method, path), operation in operations.items():
+        assert ("requestBody" in operation) == (method in {"POST", "PUT", "PATCH"}), path
+        if "requestBody" in operation:
+            content = operation["requestBody"]["content"]["application/json"]
+            model = getattr(models, content["schema"]["$ref"].rpartition("/")[2])
+            assert model.model_validate(content["example"])
+
+
+def test_every_answer_has_an_example_that_is_exactly_of_its_type(
+    operations: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    for call, operation in operations.items():
+        for status, response in operation["responses"].items():
+            assert response["description"]
+            if status.startswith("2") and status != "204":
+                content = response["content"]["application/json"]
+                answer = ANSWERS[content["schema"]["$ref"].rpartition("/")[2]]
+                value = msgspec.convert(content["example"], answer)
+                assert msgspec.json.decode(msgspec.json.encode(value)) == content["example"], call
+
+
+def test_every_call_says_how_it_is_refused(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for (_, path), operation in operations.items():
+        expected = {"400", "401", "403", "422", "503"}
+        if "{id}" in path:
+            expected |= {"404"}
+        if "requestBody" in operation:
+            expected |= {"413", "415"}
+        assert expected <= set(operation["responses"]), path
+        for status, response in operation["responses"].items():
+            if not status.startswith("2"):
+                assert response["content"]["application/problem+json"]["example"]["status"] == int(status)
+
+
+def test_every_parameter_of_a_path_is_described(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for (_, path), operation in operations.items():
+        named = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
+        assert named == (["id"] if "{id}" in path else [])
+
+
+def test_lists_say_how_they_are_paged(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for call in (
+        ("GET", "/roles"),
+        ("GET", "/permissions"),
+        ("GET", "/v1/api-key/keys"),
+        ("GET", "/v1/tenants"),
+    ):
+        parameters = {parameter["name"]: parameter["schema"] for parameter in operations[call]["parameters"]}
+        assert set(parameters) == {"limit", "cursor"}
+        assert parameters["limit"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+
+
+def test_the_history_names_all_its_conditions(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
+    parameters = operations["GET", "/v1/audit-log/history"]["parameters"]
+    assert {parameter["name"] for parameter in parameters} == {
+        *("from", "to", "method", "path", "route", "status", "principal_id", "key_id", "business_unit_id"),
+        *("request_id", "client_ip", "min_ms", "limit", "cursor"),
+    }
+    assert all(parameter["description"] and "anyOf" not in parameter["schema"] for parameter in parameters)
+
+
+def test_the_record_shown_has_the_fields_of_a_record() -> None:
+    record = Record("r", "t", "GET", "/", 0)
+    assert set(examples.HISTORY_PAGE["data"][0]) == set(flat(record, []))
+
+
+def test_unknown_fields_are_ruled_out_in_every_body(document: dict[str, Any]) -> None:
+    for name in ("CreateKey", "ChangeKey", "SetKeyRoles", "RotateKey", "DefineRole", "CreateTenant"):
+        assert document["components"]["schemas"][name]["additionalProperties"] is False
+
+
+def test_the_key_in_the_examples_is_none() -> None:
+    with pytest.raises(MalformedToken, match="checksum"):
+        apikey.parse(examples.ISSUED_KEY["key"])
