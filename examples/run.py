@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hatchpay.settings import load
+
 HATCHPAY = [sys.executable, "-m", "hatchpay.app"]
 FIRST_STEPS = Path(__file__).with_name("first_steps.sh")
 
 
 def main() -> None:
-    tenants = json.loads(_hatchpay("tenants", "list", "--json"))
-    if not tenants["data"]:
+    if not (load()[0].data_dir / "directory.db").exists():
         onboarded = json.loads(_hatchpay("tenants", "onboard", "Demo", "--json"))
         print(
             f'Tenant "Demo" is onboarded. Its first admin key, shown this once:\n\n  {onboarded["api_key"]["key"]}\n'

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from hatchpay.store.instance import is_gone
 from tests.support.probe import runs
 from tests.support.records import stored
 from tests.support.server import Server, hatchpay, onboard, serving
+
+from hatchpay.store.instance import is_gone
 
 KILLS = 20
 

@@ -71,13 +71,15 @@ def test_a_help_text_tells_every_option_and_what_the_command_is_for(
     printed = capfd.readouterr().out
     options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", printed, re.MULTILINE))
     assert options == COMMANDS[command]
-    assert re.search(r"^  [A-Z].*\.$", printed, re.MULTILINE)
+    assert printed.split("\n\n")[1].rstrip().endswith(".")
 
 
 def test_the_first_help_text_is_there_at_once_and_loads_no_server() -> None:
     code = "import sys\nfrom hatchpay.app import main\ntry:\n main()\nfinally:\n print(*sys.modules, file=sys.stderr)"
     started = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=30, check=False
+    )
     took = time.monotonic() - started
     assert done.returncode == 0
     loaded = set(done.stderr.split())

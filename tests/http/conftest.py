@@ -21,20 +21,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def operator(server: Server) -> Iterator[Operator]:
-    found = operator_of(server)
-    yield found
-    found.client.close()
+    with operator_of(server) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
 def tenant(operator: Operator) -> Iterator[Tenant]:
-    found = operator.onboard("Tea House")
-    yield found
-    found.client.close()
+    with operator.onboard("Tea House") as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
 def rival(operator: Operator) -> Iterator[Tenant]:
-    found = operator.onboard("Coffee House")
-    yield found
-    found.client.close()
+    with operator.onboard("Coffee House") as found:
+        yield found

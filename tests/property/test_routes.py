@@ -18,9 +18,7 @@ templates = st.one_of(
         st.sampled_from(["", "", "/"]),
     ),
 )
-entries = st.lists(
-    st.tuples(st.sampled_from(METHODS), templates), max_size=14, unique_by=lambda entry: entry
-)
+entries = st.lists(st.tuples(st.sampled_from(METHODS), templates), max_size=14, unique_by=lambda entry: entry)
 paths = st.builds(
     lambda parts, end: "/" + "/".join(parts) + end,
     st.lists(st.sampled_from(["a", "b", "c", "{x}", "A", "é", "a b"]), max_size=4),

@@ -67,8 +67,8 @@ class Connection:
         """Nothing more will be sent; answers can still come."""
         self._socket.shutdown(socket.SHUT_WR)
 
-    def answer(self, method: str = "GET") -> Answer | None:
-        """The next answer, or None where the server closes without one."""
+    def answer(self, method: str = "GET", *, interim: bool = False) -> Answer | None:
+        """The next answer, or None where the server closes without one. `interim` ones (1xx) count where asked."""
         while b"\r\n\r\n" not in self._buffer:
             if not self._more():
                 assert not self._buffer, f"cut off within a head: {self._buffer!r}"
@@ -77,9 +77,9 @@ class Connection:
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
         status = int(first.split(" ")[1])
-        if status == 100:
+        if status < 200 and not interim:
             return self.answer(method)
-        body = b"" if method == "HEAD" or status in {204, 304} else self._body(dict(headers))
+        body = b"" if method == "HEAD" or status < 200 or status in {204, 304} else self._body(dict(headers))
         return Answer(status, headers, body)
 
     def is_closed(self) -> bool:

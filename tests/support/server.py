@@ -22,7 +22,10 @@ HATCHPAY = [sys.executable, "-m", "hatchpay.app"]
 
 
 class Server:
-    """`url` and `admin_url` answer; `log` is where its standard error goes."""
+    """`url` and `admin_url` answer; `log` is where its standard error goes.
+
+    `out` holds its standard output once it has ended.
+    """
 
     def __init__(self, process: subprocess.Popen[str], url: str, admin_url: str, data_dir: Path, log: Path) -> None:
         self.process = process
@@ -30,6 +33,7 @@ class Server:
         self.admin_url = admin_url
         self.data_dir = data_dir
         self.log = log
+        self.out = log.with_suffix(".out")
 
     @property
     def port(self) -> int:
@@ -86,15 +90,19 @@ def serving(
             stderr=errors,
             text=True,
         )
+    drain: threading.Thread | None = None
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(2)]
         if not all(lines):
             raise AssertionError(f"hatchpay serve did not start ({process.wait(10)}): {log.read_text()}")
-        # Whatever else it prints must not fill the pipe and stop it.
-        threading.Thread(target=process.stdout.read, daemon=True).start()
         url, admin_url = (line.split()[-1] for line in lines)
-        yield Server(process, url, admin_url, data_dir, log)
+        server = Server(process, url, admin_url, data_dir, log)
+        # Whatever else it prints must not fill the pipe and stop it.
+        printed = process.stdout
+        drain = threading.Thread(target=lambda: server.out.write_text("".join((*lines, printed.read()))))
+        drain.start()
+        yield server
     finally:
         if process.poll() is None:
             process.terminate()
@@ -103,5 +111,7 @@ def serving(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if drain is not None:
+            drain.join()
         if process.stdout is not None:
             process.stdout.close()

@@ -6,10 +6,12 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from tests.support.server import Server, hatchpay
+
+from hatchpay.ids import PLATFORM_TENANT_ID
 
 __all__ = ["HISTORY", "KEYS", "TRANSACTIONS", "UNITS", "Key", "Operator", "Tenant", "operator_of", "problem_of"]
 
@@ -42,15 +44,24 @@ class _Log:
         self.key = key
         self.client = server.client(key.text)
 
-    def record(self, request_id: str, *, patience_s: float = 0) -> dict[str, Any] | None:
-        """The record of one request in this log. An answered one is there; of others one may wait for it."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def record(self, request_id: str) -> dict[str, Any] | None:
+        """The record of one answered request in this log: it was there before the answer was."""
+        found = self.history(request_id=request_id)
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def await_history(self, *, patience_s: float = 5, **conditions: str) -> list[dict[str, Any]]:
+        """As `history`, but for requests without an answer, whose records may come a moment later."""
         until = time.monotonic() + patience_s
-        while True:
-            found = self.history(request_id=request_id)
-            assert len(found) <= 1
-            if found or time.monotonic() >= until:
-                return found[0] if found else None
+        while not (found := self.history(**conditions)) and time.monotonic() < until:
             time.sleep(0.02)
+        return found
 
     def history(self, **conditions: str) -> list[dict[str, Any]]:
         answer = self.client.get(HISTORY, params=conditions)
@@ -61,6 +72,8 @@ class _Log:
 
 class Operator(_Log):
     """The platform's operator."""
+
+    tenant_id = PLATFORM_TENANT_ID
 
     def onboard(self, name: str) -> Tenant:
         answer = self.client.post("/v1/tenants", json={"name": name})

@@ -228,7 +228,9 @@ def test_the_description_covers_every_setting_once_in_order() -> None:
 
 
 def test_the_description_shows_value_source_and_default() -> None:
-    described = {row.name: row for row in describe(*load({"port": 9000}, {"HATCHPAY_TRUSTED_PROXIES": "10.0.0.0/8,::1"}))}
+    described = {
+        row.name: row for row in describe(*load({"port": 9000}, {"HATCHPAY_TRUSTED_PROXIES": "10.0.0.0/8,::1"}))
+    }
     assert (described["port"].value, described["port"].source, described["port"].default) == ("9000", "option", "8400")
     assert described["trusted_proxies"].value == "10.0.0.0/8, ::1"
     assert (described["pepper"].value, described["routes"].value) == ("", "")

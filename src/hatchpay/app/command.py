@@ -12,13 +12,19 @@ from hatchpay.cli.ports import Finding, Local, Ports
 from hatchpay.cli.program import build
 
 if TYPE_CHECKING:
+    import typer
+
     from hatchpay.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
 
 
 def main() -> NoReturn:
-    sys.exit(run(build(Ports(_open_local, _serve, _diagnose)), sys.argv[1:]))
+    sys.exit(run(program(), sys.argv[1:]))
+
+
+def program() -> typer.Typer:
+    return build(Ports(_open_local, _serve, _diagnose))
 
 
 def _open_local(settings: Settings, *, create: bool) -> AbstractContextManager[Local]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from hatchpay.access import catalogue
 from hatchpay.access.catalogue import Catalogue
@@ -17,6 +16,7 @@ from hatchpay.errors import HatchPayError, SettingsError
 from hatchpay.gate.body import Receive
 from hatchpay.gate.exchange import Application, Send
 from hatchpay.gate.middleware import Gate, refuse_outer_layers
+from hatchpay.gate.problems import Message
 from hatchpay.gate.request import Scope
 from hatchpay.settings import Settings, load
 
@@ -68,7 +68,8 @@ class HatchPayMiddleware:
                 await self._runtime.start()
                 self._gate = self._runtime.gate(self._app)
 
-    async def _stop(self) -> None:
+    async def aclose(self) -> None:
+        """Stop what runs, after what is queued for the record is written. Servers with lifespan events need no call."""
         self._gate = None
         if self._runtime is not None:
             await self._runtime.stop()
@@ -77,7 +78,7 @@ class HatchPayMiddleware:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start before the application does, stop after it has."""
 
-        async def starting() -> dict[str, Any]:
+        async def starting() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
@@ -88,16 +89,17 @@ class HatchPayMiddleware:
                     raise
             return message
 
-        async def stopping(message: dict[str, Any]) -> None:
+        async def stopping(message: Message) -> None:
             if message["type"] in {
                 "lifespan.shutdown.complete",
                 "lifespan.shutdown.failed",
                 "lifespan.startup.failed",
             }:
-                await self._stop()
+                await self.aclose()
             await send(message)
 
-        await self._app(scope, starting, stopping)
+        # A copy: the application marks its scope as its own, and whose it was before is what has to be judged.
+        await self._app(dict(scope), starting, stopping)
 
 
 def _catalogue(routes: str | Path | Iterable[Route], permissions: Iterable[Permission]) -> Catalogue:

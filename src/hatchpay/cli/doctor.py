@@ -13,7 +13,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     @command(app, "doctor")
     def doctor(session: Session) -> None:
-        """Examine the data directory, and record what a killed process left open. Fails where a check does."""
+        """Examine the data directory. Records what a killed process left open; fails where a check does."""
         findings = session.ports.diagnose(session.settings())
         failed = any(finding.status == "failed" for finding in findings)
         if session.out.as_json:

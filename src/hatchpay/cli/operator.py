@@ -11,7 +11,7 @@ from hatchpay.ids import PLATFORM_TENANT_ID
 
 __all__ = ["app"]
 
-app: Final = typer.Typer(help="The platform's operator, who onboards tenants through the API.")
+app: Final = typer.Typer(help="The platform's operator: make its key.")
 
 
 @command(app, "key")

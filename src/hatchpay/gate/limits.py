@@ -64,7 +64,7 @@ def check_length(values: list[bytes], chunked: bool) -> int | None:
 
 def check_transfer(values: list[bytes], http_version: str) -> None:
     """Raises MalformedRequest for any coding but `chunked`, once, in HTTP/1.1 (RFC 9112, section 6.1)."""
-    if values and (len(values) > 1 or values[0].strip().lower() != b"chunked" or http_version != "1.1"):
+    if values and (len(values) > 1 or values[0].strip(b" \t").lower() != b"chunked" or http_version != "1.1"):
         raise MalformedRequest("the body's transfer encoding is not known", code="unknown_transfer_encoding")
 
 

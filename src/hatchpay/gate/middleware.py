@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hatchpay.errors import HatchPayError, MalformedRequest, SettingsError
 from hatchpay.gate.body import Receive
 from hatchpay.gate.exchange import Application, Exchange, Parts, Send
+from hatchpay.gate.problems import Message
 from hatchpay.gate.request import Scope
 
 __all__ = ["Gate", "refuse_outer_layers"]
 
 _KEPT_EXTENSIONS = frozenset({"tls"})
+# The frameworks' own layers, which answer nothing by themselves while no body limit is set.
+_HARMLESS = frozenset(
+    {
+        "starlette.middleware.errors.ServerErrorMiddleware",
+        "fastapi.telemetry._asgi.ExceptionTelemetryMiddleware",
+        "fastapi._body_limit.AppBodyLimitMiddleware",
+    }
+)
 
 
 class Gate:
@@ -51,7 +58,7 @@ class Gate:
     async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["method"] = "GET"
 
-        async def close(message: dict[str, Any]) -> None:
+        async def close(message: Message) -> None:
             # A close before the handshake is what makes a server answer 403.
             if message["type"] == "http.response.start":
                 await send({"type": "websocket.close", "code": 1008, "reason": ""})
@@ -68,8 +75,10 @@ def refuse_outer_layers(scope: Scope, layer: object) -> None:
     outer = scope.get("app")
     if outer is None:
         return
-    stack = getattr(outer, "middleware_stack", None)
-    if getattr(stack, "app", None) is not layer or type(stack).__name__ != "ServerErrorMiddleware":
-        raise SettingsError(
-            "HatchPayMiddleware must be the outermost middleware: add it last with add_middleware"
-        )
+    if getattr(outer, "max_body_size", None) is not None:
+        raise SettingsError("the application's own max_body_size refuses unrecorded requests; leave it to HatchPay")
+    around = getattr(outer, "middleware_stack", None)
+    while around is not layer:
+        if f"{type(around).__module__}.{type(around).__name__}" not in _HARMLESS:
+            raise SettingsError("HatchPayMiddleware must be the outermost middleware: add it last with add_middleware")
+        around = getattr(around, "app", None)

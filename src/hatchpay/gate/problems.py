@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ from hatchpay.errors import HatchPayError, Unauthenticated, problem
 
 __all__ = ["REQUEST_ID_HEADER", "Message", "problem_messages"]
 
-Message = dict[str, Any]
+Message = MutableMapping[str, Any]
 REQUEST_ID_HEADER: Final = b"hatchpay-request-id"
 _CHALLENGE: Final = b'Bearer realm="hatchpay", ApiKey realm="hatchpay" header="X-API-Key"'
 _CLOSES: Final = frozenset({400, 408, 413, 431})

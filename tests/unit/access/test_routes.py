@@ -187,7 +187,9 @@ def test_any_other_place_for_a_business_unit_is_refused(text: str) -> None:
 
 
 def test_merged_tables_list_what_each_of_them_lists() -> None:
-    merged = merge({"one": RouteTable([route("GET", "/a")]), "two": RouteTable([route("POST", "/a"), route("GET", "/b")])})
+    merged = merge(
+        {"one": RouteTable([route("GET", "/a")]), "two": RouteTable([route("POST", "/a"), route("GET", "/b")])}
+    )
     assert {(entry.method, entry.template) for entry in merged.routes} == {("GET", "/a"), ("POST", "/a"), ("GET", "/b")}
     assert merged.match("POST", "/a") is not None
 

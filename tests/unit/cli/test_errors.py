@@ -116,8 +116,10 @@ def test_serve_hands_over_its_options_and_prints_what_is_announced(capfd: pytest
         lambda settings, application, announce: (given.append((settings, application)), announce("up"))[1],
         lambda _: [],
     )
-    arguments = "serve shop:app --host ::1 --port 1 --admin-host 127.0.0.2 --admin-port 2 --routes r.toml".split()
-    arguments += "--tls-cert c --tls-key k --trusted-proxy 10.0.0.0/8 --trusted-proxy ::1 --data-dir d".split()
+    one = {"--host": "::1", "--port": "1", "--admin-host": "127.0.0.2", "--admin-port": "2", "--data-dir": "d"}
+    files = {"--routes": "r.toml", "--tls-cert": "c", "--tls-key": "k"}
+    proxies = ["--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "::1"]
+    arguments = ["serve", "shop:app", *proxies, *(part for pair in (one | files).items() for part in pair)]
     assert run(build(ports), arguments) == 0
     assert capfd.readouterr().out == "up\n"
     ((settings, application),) = given

@@ -41,7 +41,7 @@ def test_json_is_printable_and_means_the_same(hostile: str, form: str, capfd: py
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_table_shows_hostile_text_inert_and_on_its_own_row(hostile: str, capfd: pytest.CaptureFixture[str]) -> None:
-    Output(as_json=False).listing([hostile, "next"], {"url": lambda item: item, "n": lambda item: len(item)})
+    Output(as_json=False).listing([hostile, "next"], {"url": lambda item: item, "n": len})
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)

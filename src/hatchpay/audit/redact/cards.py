@@ -14,12 +14,10 @@ _ISSUERS: Final = re.compile(
             r"4(?:\d{12}|\d{15}|\d{17,18})",  # Visa 13, 16, 18, 19
             r"(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}",  # Mastercard 16
             r"3[47]\d{13}",  # American Express 15
-            r"(?:6011|64[4-9]\d|65\d\d|622[1-9])\d{12,15}",  # Discover 16-19
             r"(?:30[0-5]\d|3095|3[689]\d\d)\d{10,15}",  # Diners Club 14-19
             r"35(?:2[89]|[3-8]\d)\d{12,15}",  # JCB 16-19
             r"(?:1800|2131)\d{11}",  # JCB 15
-            r"62\d{14,17}",  # UnionPay 16-19
-            r"(?:50|5[6-9]|6\d)\d{10,17}",  # Maestro 12-19, with Verve, Elo and RuPay 508, 60, 65
+            r"(?:50|5[6-9]|6\d)\d{10,17}",  # Maestro 12-19; spans Discover, UnionPay, Verve, Elo, RuPay
             r"220[0-4]\d{12,15}",  # Mir 16-19
             r"8[12]\d{14}",  # RuPay 16
         )

@@ -1,0 +1,120 @@
+"""What is written about HatchPay is run, generated or checked here."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from docs.generate import REFERENCE, reference
+
+from tests.support.server import ROOT, hatchpay
+
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    assert REFERENCE.read_text() == reference(), "run: python -m docs.generate"
+
+
+@pytest.mark.parametrize("file", ["examples/first_steps.sh", "examples/embedded.py"])
+def test_the_readme_shows_the_examples_as_they_are(file: str) -> None:
+    assert (ROOT / file).read_text().rstrip("\n") in README
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_link_leads_nowhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_every_command_in_the_readme_exists(tmp_path: Path) -> None:
+    shown = re.findall(r"^hatchpay ((?:[a-z]+ ?)+)", README, flags=re.MULTILINE)
+    assert len(shown) >= 7
+    for words in shown:
+        command = [word for word in words.split() if word not in {"viewer"}][:2]
+        assert hatchpay(tmp_path, *command, "--help").returncode == 0
+
+
+def test_the_embedded_example_is_twenty_lines_and_protects(tmp_path: Path) -> None:
+    source = (ROOT / "examples/embedded.py").read_text()
+    assert len([line for line in source.splitlines() if line.strip()]) <= 20
+    script = """
+import asyncio, json, sys, uvicorn
+from examples.embedded import app
+class Server(uvicorn.Server):
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        print(self.servers[0].sockets[0].getsockname()[1], flush=True)
+Server(uvicorn.Config(app, port=0, log_level="warning")).run()
+"""
+    environment = {**os.environ, "HATCHPAY_DATA_DIR": str(tmp_path / "var")}
+    tenant = hatchpay(tmp_path / "var", "tenants", "onboard", "Demo", "--json").stdout
+    key = re.search(r"hp_live_\w+", tenant)
+    assert key is not None
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        refused = httpx.get(f"{url}/v1/greetings/ann")
+        greeted = httpx.get(f"{url}/v1/greetings/ann", headers={"X-API-Key": key[0]})
+        elsewhere = httpx.get(f"{url}/v1/greetings", headers={"X-API-Key": key[0]})
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        process.stdout.close()
+    assert (refused.status_code, greeted.status_code, elsewhere.status_code) == (401, 200, 403)
+    assert greeted.json()["greeting"] == "Hello ann"
+    history = hatchpay(tmp_path / "var", "audit", "history", "--json").stdout
+    assert greeted.headers["HatchPay-Request-Id"] in history
+
+
+@contextmanager
+def run(data_dir: Path) -> Iterator[tuple[str, str]]:
+    """`make run` without the installation: what it has printed until it answers, and where that is."""
+    environment = {**os.environ, "HATCHPAY_DATA_DIR": str(data_dir), "HATCHPAY_PORT": "0", "HATCHPAY_ADMIN_PORT": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "examples.run"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        printed = ""
+        while "HatchPay serves" not in printed:
+            line = process.stdout.readline()
+            assert line, "it ended before it served"
+            printed += line
+        yield printed, printed.split()[-1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+        process.stdout.close()
+
+
+def test_the_printed_lines_do_what_they_say_and_a_second_start_keeps_all(tmp_path: Path) -> None:
+    with run(tmp_path / "var") as (printed, url):
+        (key,) = set(re.findall(r"hp_live_\w{61}", printed))
+        lines = printed[printed.index("export ADMIN_KEY") : printed.index("HatchPay serves")]
+        pasted = subprocess.run(
+            ["bash", "-e", "-c", lines], cwd=ROOT, env={**os.environ, "URL": url}, text=True, capture_output=True
+        )
+        assert pasted.returncode == 0, pasted.stderr
+        assert '"state":"completed"' in pasted.stdout
+        assert '"url": "/v1/payment-proxy/transactions"' in pasted.stdout
+        assert key not in pasted.stdout
+    with run(tmp_path / "var") as (printed, url):
+        assert "hp_" not in printed
+        with httpx.Client(base_url=url, headers={"X-API-Key": key}) as client:
+            keys = client.get("/v1/api-key/keys").json()["data"]
+            transactions = client.get("/v1/payment-proxy/transactions").json()["data"]
+        assert sorted(item["name"] for item in keys) == ["Tenant API key", "Tenant API key"]
+        assert len(transactions) == 1
