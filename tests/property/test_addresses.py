@@ -60,6 +60,7 @@ def test_nothing_that_a_client_sends_itself_changes_who_it_is(
         assert PROXIES.client("10.0.0.1", header(invented + honest)) == client
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_at_all_give_the_peer_or_an_address(value: bytes) -> None:
     found = PROXIES.client("10.0.0.1", [value])

@@ -31,6 +31,7 @@ def _accepts(text: str) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(ids, environments, seeds)
 def test_what_is_issued_is_parsed_to_the_same_key(key_id: str, environment: Environment, seed: int) -> None:
     key = _issue(key_id, environment, seed)
@@ -38,6 +39,7 @@ def test_what_is_issued_is_parsed_to_the_same_key(key_id: str, environment: Envi
     assert (parse(key.text).id, parse(key.text).environment) == (key_id, environment)
 
 
+@settings(deadline=None)
 @given(ids, environments, seeds, st.integers(0, 68), st.sampled_from(DIGITS + "_-.+ é\0"))
 def test_one_wrong_character_is_always_noticed(
     key_id: str, environment: Environment, seed: int, place: int, character: str
@@ -47,6 +49,7 @@ def test_one_wrong_character_is_always_noticed(
     assert _accepts(changed) == (changed == text)
 
 
+@settings(deadline=None)
 @given(ids, seeds, st.integers(0, 67))
 def test_two_neighbours_that_changed_places_are_always_noticed(key_id: str, seed: int, place: int) -> None:
     text = _issue(key_id, "live", seed).text
@@ -54,6 +57,7 @@ def test_two_neighbours_that_changed_places_are_always_noticed(key_id: str, seed
     assert _accepts(swapped) == (swapped == text)
 
 
+@settings(deadline=None)
 @given(ids, seeds, st.integers(0, 68))
 def test_a_lost_or_doubled_character_is_always_noticed(key_id: str, seed: int, place: int) -> None:
     text = _issue(key_id, "live", seed).text
@@ -61,12 +65,13 @@ def test_a_lost_or_doubled_character_is_always_noticed(key_id: str, seed: int, p
     assert not _accepts(text[:place] + text[place] + text[place:])
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=80), st.from_regex(r"hp_(live|test)_[0-9A-Za-z]{61}", fullmatch=True)))
 def test_what_is_made_up_is_refused(text: str) -> None:
     assert not _accepts(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=DIGITS, min_size=22, max_size=22))
 def test_an_id_is_read_exactly_where_it_would_be_written(locator: str) -> None:
     value = 0
@@ -83,6 +88,7 @@ def test_an_id_is_read_exactly_where_it_would_be_written(locator: str) -> None:
         raise AssertionError("more than 128 bits were read as a UUID")
 
 
+@settings(deadline=None)
 @given(ids, ids)
 def test_locators_of_two_ids_sort_like_the_ids(one: str, other: str) -> None:
     assert (encode_id(one) < encode_id(other)) == (one < other)

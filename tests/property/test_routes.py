@@ -39,7 +39,7 @@ def fits(template: str, path: str) -> bool:
 
 
 def slow(listed: list[tuple[str, str]], method: str, path: str) -> tuple[str, str] | None:
-    """Of the entries that fit, the one whose leftmost placeholder stands rightmost, and so on; HEAD then asks as GET."""
+    """Of the entries that fit, the one whose leftmost placeholder stands rightmost; HEAD then asks as GET."""
     fitting = [template for listed_method, template in listed if listed_method == method and fits(template, path)]
     if fitting:
         return method, min(fitting, key=lambda template: [part == "{x}" for part in template.split("/")])

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatchpay.clock import format_time, parse_time, wall_us
@@ -31,6 +31,7 @@ def test_a_time_is_written_in_utc_with_six_decimals_and_read_back(us: int, text:
     assert parse_time(text) == us
 
 
+@settings(deadline=None)
 @given(YEAR_1970_TO_9999)
 def test_what_is_written_is_read_back_exactly_and_always_as_long(us: int) -> None:
     text = format_time(us)
@@ -38,6 +39,7 @@ def test_what_is_written_is_read_back_exactly_and_always_as_long(us: int) -> Non
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", text)
 
 
+@settings(deadline=None)
 @given(YEAR_1970_TO_9999, YEAR_1970_TO_9999)
 def test_texts_sort_like_their_times(one: int, other: int) -> None:
     assert (format_time(one) < format_time(other)) == (one < other)

@@ -7,7 +7,7 @@ import time
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatchpay.ids import PLATFORM_TENANT_ID, is_uuid, new_id
@@ -29,6 +29,7 @@ def test_ids_of_one_process_are_unique_and_sort_in_the_order_of_their_making() -
     assert ids == sorted(set(ids))
 
 
+@settings(deadline=None)
 @given(st.uuids())
 def test_the_canonical_form_of_every_uuid_is_one(value: uuid.UUID) -> None:
     assert is_uuid(str(value))

@@ -1,6 +1,7 @@
-"""What `hatchpay doctor` looks at. It mends two things: the requests that a killed process left without an outcome,
+"""What `hatchpay doctor` looks at, and the two things that it mends.
 
-and the changes that it left without their record.
+Requests that a killed process left without an outcome are recorded as `indeterminate`, and changes that it left in
+the outbox are brought into the ledger.
 """
 
 from __future__ import annotations

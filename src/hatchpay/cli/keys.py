@@ -79,9 +79,7 @@ def list_all(session: Session, tenant: Tenant = None) -> None:
             "roles": lambda key: key.roles,
             "status": lambda key: key.status,
             "environment": lambda key: key.environment,
-            "expires_at": lambda key: key.expires_at,
             "last_used_at": lambda key: key.last_used_at,
-            "last_used_ip": lambda key: key.last_used_ip,
         },
     )
 

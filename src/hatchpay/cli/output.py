@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -23,8 +24,9 @@ __all__ = ["BROKEN_PIPE", "Output", "printable", "write"]
 BROKEN_PIPE: Final = 141
 """What a shell shows for a program that SIGPIPE has ended."""
 
-# No terminal is that wide: what goes to a file or a pipe is not cut, nor folded.
+# No terminal is that wide: Rich is to cut nothing, and to fold nothing.
 _UNBOUNDED: Final = 10_000
+_GAP: Final = 3
 
 Item = TypeVar("Item")
 
@@ -119,8 +121,10 @@ def write(content: str) -> None:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Nothing is cut or folded: whoever looks for an id wants to copy it."""
     # Rich takes as long to import as everything else of a small command.
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -131,15 +135,24 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         file=buffer,
         force_terminal=seen,
         color_system="auto" if seen else None,
-        width=None if seen else _UNBOUNDED,
+        width=_UNBOUNDED,
         legacy_windows=False,
     )
-    table = Table(box=SIMPLE_HEAD if seen and headings else None, show_header=bool(headings), pad_edge=False)
-    for heading in headings or ("", ""):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(table)
+    inert = [[printable(cell) for cell in row] for row in rows]
+    tables = [(headings, inert)]
+    widths = [max(map(cell_len, column)) + _GAP for column in zip(headings, *inert, strict=True)] if headings else []
+    if seen and sum(widths) > shutil.get_terminal_size().columns:
+        # Too wide for this terminal: one block for each row, a line for each cell.
+        tables = [((), [list(pair) for pair in zip(headings, row, strict=True)]) for row in inert]
+    for names, lines in tables:
+        table = Table(box=SIMPLE_HEAD if seen and names else None, show_header=bool(names), pad_edge=False)
+        for name in names or ("", ""):
+            table.add_column(name, no_wrap=True, overflow="ignore")
+        for line in lines:
+            table.add_row(*map(Text, line))
+        console.print(table, soft_wrap=True)
+        if len(tables) > 1:
+            console.print()
     write("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()))
 
 

@@ -203,7 +203,10 @@ def test_a_password_in_a_url_is_replaced() -> None:
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\nMIIEdef\n-----END RSA PRIVATE KEY-----"
 
 
-@pytest.mark.parametrize("pem", [PEM, PEM.replace("\n", "\\n"), PEM[:60], PEM.replace(" ", "%20")])
+@pytest.mark.parametrize(
+    "pem",
+    [PEM, PEM.replace("RSA PRIVATE KEY", "CERTIFICATE"), PEM.replace("\n", "\\n"), PEM[:60], PEM.replace(" ", "%20")],
+)
 def test_a_pem_block_is_replaced_whole_even_if_it_does_not_end(pem: str) -> None:
     assert "MIIE" not in redact_text(f"key {pem}")
     assert "[redacted PEM]" in redact_text(f"key {pem}")

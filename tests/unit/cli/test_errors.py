@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -23,6 +24,10 @@ def program(error: BaseException | None = None, findings: tuple[Finding, ...] = 
         raise error
 
     return build(Ports(open_local, lambda settings, application, announce: announce("up"), lambda _: list(findings)))
+
+
+def unopened(settings: Settings, *, create: bool) -> AbstractContextManager[Local]:
+    raise AssertionError("this command needs no data directory")
 
 
 @pytest.fixture(autouse=True)
@@ -111,16 +116,16 @@ def test_doctor_fails_where_a_check_does(status: str, code: int, capfd: pytest.C
 
 def test_serve_hands_over_its_options_and_prints_what_is_announced(capfd: pytest.CaptureFixture[str]) -> None:
     given: list[tuple[Settings, str | None]] = []
-    ports = Ports(
-        lambda settings, *, create: (_ for _ in ()).throw(AssertionError),
-        lambda settings, application, announce: (given.append((settings, application)), announce("up"))[1],
-        lambda _: [],
-    )
+
+    def serve(settings: Settings, application: str | None, announce: Callable[[str], None]) -> None:
+        given.append((settings, application))
+        announce("up")
+
     one = {"--host": "::1", "--port": "1", "--admin-host": "127.0.0.2", "--admin-port": "2", "--data-dir": "d"}
     files = {"--routes": "r.toml", "--tls-cert": "c", "--tls-key": "k"}
     proxies = ["--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "::1"]
     arguments = ["serve", "shop:app", *proxies, *(part for pair in (one | files).items() for part in pair)]
-    assert run(build(ports), arguments) == 0
+    assert run(build(Ports(unopened, serve, lambda _: [])), arguments) == 0
     assert capfd.readouterr().out == "up\n"
     ((settings, application),) = given
     assert application == "shop:app"
@@ -146,7 +151,7 @@ def test_a_data_directory_beside_the_command_goes_before_the_one_in_front_of_it(
         seen.append(settings.data_dir)
         return []
 
-    ports = Ports(lambda settings, *, create: (_ for _ in ()).throw(AssertionError), lambda *_: None, diagnose)
+    ports = Ports(unopened, lambda *_: None, diagnose)
     run(build(ports), ["--data-dir", "outer", "doctor"])
     run(build(ports), ["--data-dir", "outer", "doctor", "--data-dir", "inner"])
     assert seen == [Path("outer"), Path("inner")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +59,50 @@ def test_what_goes_to_a_pipe_is_neither_cut_nor_coloured(capfd: pytest.CaptureFi
     columns: dict[str, Callable[[str], object]] = {f"column {number}": lambda item: item for number in range(3)}
     Output(as_json=False).listing([long], columns)
     assert capfd.readouterr().out.splitlines()[1].split() == [long] * 3
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes standard output seem to be a terminal of so many columns."""
+
+    def seem(columns: int) -> None:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+
+    return seem
+
+
+ID = "01a20b74-ad32-76f3-b8e2-56580ae4835b"
+COLUMNS: dict[str, Callable[[str], object]] = {"id": lambda item: item, "copy": lambda item: item}
+
+
+def lines_of(printed: str) -> list[str]:
+    """Without what makes headings bold."""
+    return [line.strip() for line in re.sub(r"\x1b\[\d*m", "", printed).splitlines() if line.strip()]
+
+
+def test_a_wide_terminal_gets_a_table(terminal: Callable[[int], None], capfd: pytest.CaptureFixture[str]) -> None:
+    terminal(100)
+    Output(as_json=False).listing([ID, ID], COLUMNS)
+    heading, rule, *rows = lines_of(capfd.readouterr().out)
+    assert heading.split() == ["id", "copy"]
+    assert set(rule) == {"─"}
+    assert [row.split() for row in rows] == [[ID, ID]] * 2
+
+
+@pytest.mark.parametrize("columns", [20, 60])
+def test_a_narrow_terminal_gets_a_block_for_each_row_with_whole_ids(
+    columns: int, terminal: Callable[[int], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    terminal(columns)
+    Output(as_json=False).listing([ID, ID], COLUMNS)
+    assert [line.split() for line in lines_of(capfd.readouterr().out)] == [["id", ID], ["copy", ID]] * 2
+
+
+def test_one_thing_is_shown_as_a_line_for_each_field(capfd: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False).one(RoleReference(ID, "admin"))
+    assert [line.split() for line in lines_of(capfd.readouterr().out)] == [["id", ID], ["name", "admin"]]
 
 
 def test_a_list_has_the_envelope_of_the_api(capfd: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,10 @@ def _key(number: int) -> ApiKey:
 READER, STRANGER, UNKNOWN, DELETED, EXPIRED, AT_HOME, OF_UNIT, BARE = map(_key, range(8))
 
 
-def _entry(key: ApiKey, limits: Limits = Limits(), state: KeyState = "enabled", *grants: str) -> KeyEntry:
+UNLIMITED = Limits()
+
+
+def _entry(key: ApiKey, limits: Limits = UNLIMITED, state: KeyState = "enabled", *grants: str) -> KeyEntry:
     principal = Principal(
         key.id,
         "api_key",

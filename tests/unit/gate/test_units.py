@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatchpay.access.routes import Match, Route, UnitSource
@@ -90,6 +90,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_a_document_without_repeated_names_names_what_its_top_says(document: object) -> None:
     said = document.get("unit") if isinstance(document, dict) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatchpay.errors import MalformedRequest
@@ -78,6 +78,7 @@ def test_the_same_header_twice_is_ambiguous_even_where_both_agree(
     assert KEY not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20), max_size=3), st.lists(st.binary(max_size=20), max_size=3))
 def test_two_header_values_are_never_one_credential(api_keys: list[bytes], authorizations: list[bytes]) -> None:
     try:

@@ -341,7 +341,8 @@ from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger
 path, instances, instance, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 lock = InstanceLock(instances, instance)
-Ledger(path, instance, busy_timeout_s=10).write([Intent(Record(f"request-{number:04}", "tenant", "POST", "/x", number))])
+record = Record(f"request-{number:04}", "tenant", "POST", "/x", number)
+Ledger(path, instance, busy_timeout_s=10).write([Intent(record)])
 print("written", flush=True)
 time.sleep(60)
 """

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
@@ -51,6 +51,7 @@ def test_the_digest_is_hmac_sha_256_of_rfc_4231(pepper: bytes, secret: str, dige
     assert peppers.verify(secret, bytes.fromhex(digest), 1)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32), st.text(max_size=80))
 def test_the_digest_is_hmac_sha_256_under_any_pepper(pepper: bytes, secret: str) -> None:
     assert Peppers(7, {7: pepper}).digest(secret) == hmac_sha256_by_the_definition(pepper, secret.encode())
