@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from tests.attack.canaries import Canary
 
-__all__ = ["WINDOW", "Remains", "of_directory"]
+__all__ = ["WINDOW", "Remains", "of_directory", "of_files"]
 
 WINDOW = 12
 """Characters of a secret, or digits of a card number, that may stand nowhere in a row."""
@@ -43,19 +43,21 @@ class Remains:
         return any(window in self._windows for window in _parts(canary.secret))
 
 
-def of_directory(data_dir: Path, *files: Path) -> list[Remains]:
+def of_directory(data_dir: Path) -> list[Remains]:
     """Every file as it lies there, and every value of a database, since pages of its file tear values apart.
 
     payments.db is the application's own.
     """
-    found = []
-    for path in (*sorted(data_dir.rglob("*")), *files):
-        if not path.is_file() or path.name.startswith("payments.db"):
-            continue
-        found.append(Remains(path.name, path.read_bytes()))
+    paths = [path for path in sorted(data_dir.rglob("*")) if path.is_file() and not path.name.startswith("payments.db")]
+    found = of_files(*paths)
+    for path in paths:
         if path.suffix == ".db":
             found += [Remains(f"{path.name}: {table}", data) for table, data in _tables(path)]
     return found
+
+
+def of_files(*paths: Path) -> list[Remains]:
+    return [Remains(path.name, path.read_bytes()) for path in paths]
 
 
 def _tables(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.directory import SERVED, START
 
 from hatchpay.access.directory import KeyRow, RoleRow, SecretRow, TenantRow, UnitRow
 from hatchpay.access.permission import CONTROL_PERMISSIONS, PLATFORM_PERMISSIONS, Permission
@@ -16,7 +17,6 @@ from hatchpay.errors import Conflict, DirectoryUnavailable, SettingsError
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.directory_transaction import SqlTransaction
-from tests.support.directory import SERVED, START
 
 STORES: dict[str, Callable[[Path], SqlDirectory]] = {"sqlite": lambda folder: SqlDirectory(folder / "directory.db")}
 

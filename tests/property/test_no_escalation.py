@@ -6,17 +6,18 @@ secret it gets. What keys can do is judged by the compiled snapshot, as the gate
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.support.directory import HOUR, SERVED, START, World, fresh_directory
 
 from hatchpay.access.permission import CONTROL_PERMISSIONS
 from hatchpay.admin.views import Actor, CreatedKey, KeyChanges, NewKey, RoleDraft
 from hatchpay.errors import HatchPayError
 from hatchpay.identity.principal import Reach
-from tests.support.directory import HOUR, SERVED, START, World, fresh_directory
 
 CONTROL = tuple(permission.name for permission in CONTROL_PERMISSIONS)
 DATA = tuple(permission.name for permission in SERVED)
@@ -63,6 +64,8 @@ class Escalation(RuleBasedStateMachine):
         strong = world.role(admin, "strong", *DATA, "api-key.keys.read")
         world.key(admin, strong.id, world.role_id(admin, "viewer"))
         world.key(admin, world.role(admin, "weak", "access.roles.read").id, **self.translated({"units": (0,)}))
+        for narrow in ({"units": (0,)}, {"expires_at_us": START + HOUR}, {"allowed_cidrs": ("192.0.2.0/25",)}):
+            world.key(admin, strong.id, **self.translated(narrow))
         disabled = world.key(admin, strong.id)
         world.keys.update(admin, disabled.view.id, KeyChanges(status="disabled"))
         role_id = world.role(admin, "attacker", *control, *data).id
@@ -71,8 +74,9 @@ class Escalation(RuleBasedStateMachine):
         first = world.key(admin, role_id, **self.translated(held))
         self.owned = [self.actor(first)]
         self.states = self.states_now()
-        self.start = self.states[first.view.id]
-        assert self.start is not None
+        start = self.states[first.view.id]
+        assert start is not None
+        self.start: Reach = start
 
     @rule(by=index, wanted=limits)
     def create(self, by: int, wanted: dict[str, Any]) -> None:
@@ -85,10 +89,21 @@ class Escalation(RuleBasedStateMachine):
             by,
         )
 
-    @rule(by=index, which=index, roles=st.lists(index, max_size=3))
-    def set_roles(self, by: int, which: int, roles: list[int]) -> None:
-        role_ids = tuple({self.role_id(number) for number in roles})
-        self.attempt(lambda caller: self.world.keys.set_roles(caller, self.key_id(which), role_ids), by)
+    @rule(by=index, status=st.sampled_from(["enabled", "disabled"]))
+    def switch_all(self, by: int, status: Literal["enabled", "disabled"]) -> None:
+        for view in reversed(self.world.keys.list(self.admin, 200).data):
+            self.attempt(partial(self.world.keys.update, key_id=view.id, changes=KeyChanges(status=status)), by)
+
+    @rule(by=index, which=index, keep=st.booleans())
+    def attach_to_all(self, by: int, which: int, keep: bool) -> None:
+        role_id = self.role_id(which)
+        for view in self.world.keys.list(self.admin, 200).data:
+            wanted = {role_id, *(role.id for role in view.roles if keep)}
+            self.attempt(partial(self.world.keys.set_roles, key_id=view.id, role_ids=tuple(wanted)), by)
+
+    @rule(by=index, which=index)
+    def detach(self, by: int, which: int) -> None:
+        self.attempt(lambda caller: self.world.keys.set_roles(caller, self.key_id(which), ()), by)
 
     @rule(by=index, which=index, grace=st.sampled_from([0, 60]))
     def rotate(self, by: int, which: int, grace: int) -> None:
@@ -104,11 +119,12 @@ class Escalation(RuleBasedStateMachine):
         draft = RoleDraft(name=f"role {self.names}", permissions=(*control, *data))
         self.attempt(lambda caller: self.world.roles.create(caller, draft), by)
 
-    @rule(by=index, which=index, held=st.sets(st.sampled_from([*DATA, *CONTROL[:4]])).map(sorted))
-    def update_role(self, by: int, which: int, held: list[str]) -> None:
-        self.names += 1
-        draft = RoleDraft(name=f"role {self.names}", permissions=tuple(held))
-        self.attempt(lambda caller: self.world.roles.update(caller, self.role_id(which), draft), by)
+    @rule(by=index, held=st.sets(st.sampled_from([*DATA, *CONTROL[:4]])), keep=st.booleans())
+    def update_all_roles(self, by: int, held: set[str], keep: bool) -> None:
+        for view in self.world.roles.list(self.admin, 200).data:
+            wanted = held | set(view.permissions) if keep else held
+            draft = RoleDraft(name=view.name, permissions=tuple(sorted(wanted)))
+            self.attempt(partial(self.world.roles.update, role_id=view.id, draft=draft), by)
 
     @rule(by=index, which=index)
     def delete_role(self, by: int, which: int) -> None:
@@ -188,8 +204,8 @@ class Escalation(RuleBasedStateMachine):
 
 
 Escalation.TestCase.settings = settings(
-    max_examples=40,
-    stateful_step_count=20,
+    max_examples=25,
+    stateful_step_count=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

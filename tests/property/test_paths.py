@@ -86,6 +86,16 @@ def test_with_any_other_decoded_path_nothing_passes(raw: bytes, other: str) -> N
         assert passes(raw, path) == (path == reference(raw))
 
 
+def test_every_byte_is_judged_as_the_reference_judges_it_plain_and_encoded_once_or_twice() -> None:
+    for byte in range(256):
+        for raw in (bytes([byte]), b"%%%02x" % byte, b"%%%02X" % byte, b"%%25%02x" % byte, b"%%%02x%%bf" % byte):
+            for path in (b"/a" + raw, b"/a" + raw + b"b", b"/" + raw, b"/" + raw + b"/b"):
+                expected = reference(path)
+                assert passes(path, unquote(path.decode("latin-1")) if expected is None else expected) == (
+                    expected is not None
+                ), path
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(words, max_size=4), st.sampled_from(["", "/"]))
 def test_what_is_written_as_rfc_3986_says_passes_and_keeps_its_segments(parts: list[str], end: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatchpay.access.routes import Route, RouteTable
 
-METHODS = ["GET", "HEAD", "POST"]
+METHODS = ["GET", "PUT", "POST"]
 SEGMENTS = ["a", "b", "{x}"]
 
 templates = st.one_of(
@@ -26,8 +28,18 @@ paths = st.builds(
 )
 
 
+def numbered(template: str) -> str:
+    """Names within a template differ."""
+    parts = [f"{{x{place}}}" if part == "{x}" else part for place, part in enumerate(template.split("/"))]
+    return "/".join(parts)
+
+
+def plain(template: str) -> str:
+    return re.sub(r"\{x\d+\}", "{x}", template)
+
+
 def table(listed: list[tuple[str, str]]) -> RouteTable:
-    return RouteTable(Route(method=method, template=template, permission="a.b.c") for method, template in listed)
+    return RouteTable(Route(method=method, template=numbered(path), permission="a.b.c") for method, path in listed)
 
 
 def fits(template: str, path: str) -> bool:
@@ -48,7 +60,7 @@ def slow(listed: list[tuple[str, str]], method: str, path: str) -> tuple[str, st
 
 def fast(routes: RouteTable, method: str, path: str) -> tuple[str, str] | None:
     match = routes.match(method, path)
-    return None if match is None else (match.route.method, match.route.template)
+    return None if match is None else (match.route.method, plain(match.route.template))
 
 
 @settings(max_examples=400, deadline=None)
@@ -75,7 +87,7 @@ def test_the_values_put_back_into_the_template_give_the_path(listed: list[tuple[
     match = table(listed).match("GET", path)
     if match is not None:
         values = iter(match.values)
-        assert "/".join(next(values) if part == "{x}" else part for part in match.route.template.split("/")) == path
+        assert "/".join(next(values) if part.startswith("{x") else part for part in match.route.template.split("/")) == path
         assert list(values) == []
 
 
@@ -85,7 +97,7 @@ def test_tables_without_a_conflict_never_both_find_a_request(
     mine: list[tuple[str, str]], theirs: list[tuple[str, str]], asked: list[str]
 ) -> None:
     left, right = table(mine), table(theirs)
-    conflicts = {(a.method, a.template, b.template) for a, b in left.conflicts(right)}
+    conflicts = {(a.method, plain(a.template), plain(b.template)) for a, b in left.conflicts(right)}
     # Each placeholder of one replaced by the other's word is a path that both could mean.
     expected = {
         (method, template, other)
@@ -98,7 +110,7 @@ def test_tables_without_a_conflict_never_both_find_a_request(
         for method in METHODS:
             one, other = left.match(method, path), right.match(method, path)
             if one is not None and other is not None and one.route.method == other.route.method:
-                assert (one.route.method, one.route.template, other.route.template) in conflicts
+                assert (one.route.method, plain(one.route.template), plain(other.route.template)) in conflicts
 
 
 def _samples(template: str) -> list[str]:

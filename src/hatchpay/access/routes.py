@@ -18,7 +18,7 @@ from hatchpay.errors import InvalidInput, SettingsError
 
 __all__ = ["METHODS", "Access", "Match", "Route", "RouteTable", "UnitSource", "merge"]
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 Access = Literal["permission", "open", "self_authenticating"]
 
 _SEGMENT: Final = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}|[A-Za-z0-9._~:@-]+")
@@ -44,7 +44,10 @@ class UnitSource(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry. `permission` is set exactly where `access` is `permission`."""
+    """One entry. `permission` is set exactly where `access` is `permission`.
+
+    HEAD is never listed: a framework runs the GET's handler for it, so it takes the GET's entry.
+    """
 
     method: str
     template: str
@@ -55,11 +58,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise SettingsError(f"unknown method {self.method!r} of route {self.template!r}")
+            raise SettingsError(f"the method {self.method!r} of {self.template!r} cannot be listed")
         if (self.permission is not None) != (self.access == "permission"):
             raise SettingsError(
                 f"route {self.method} {self.template} needs either a permission or open access"
             )
+        names = _names(self.template)
+        if len(set(names)) < len(names):
+            raise SettingsError(f"route {self.method} {self.template} uses a name twice")
+        if self.unit is not None and self.unit.place == "path" and self.unit.name not in names:
+            raise SettingsError(f"route {self.method} {self.template} has no {{{self.unit.name}}} to read the unit from")
         if self.permission is not None:
             try:
                 check_name(self.permission)
@@ -74,8 +82,12 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     values: tuple[str, ...]
 
     def value(self, name: str) -> str | None:
-        names = [segment[1:-1] for segment in self.route.template.split("/") if segment.startswith("{")]
+        names = _names(self.route.template)
         return self.values[names.index(name)] if name in names else None
+
+
+def _names(template: str) -> list[str]:
+    return [segment[1:-1] for segment in template.split("/") if segment.startswith("{")]
 
 
 class _Node:
@@ -98,19 +110,17 @@ class RouteTable:
             self._insert(route)
 
     def match(self, method: str, path: str) -> Match | None:
-        """The entry for `method` on the decoded `path`, or None. HEAD takes its GET's where it has none of its own.
+        """The entry for `method` on the decoded `path`, or None.
 
         The gate has refused encoded slashes by then, so the decoded path has the raw one's segments, and literals
         are compared as the framework behind compares them.
         """
-        static = self._static.get(method)
-        if static is not None:
-            found = static.get(path)
-            if found is None:
-                found = _walk(self._roots[method], path.split("/"), 1, ())
-            if found is not None:
-                return found
-        return self.match("GET", path) if method == "HEAD" else None
+        if method == "HEAD":
+            method = "GET"
+        root = self._roots.get(method)
+        if root is None:
+            return None
+        return self._static[method].get(path) or _walk(root, path.split("/"), 1, ())
 
     def conflicts(self, other: RouteTable) -> list[tuple[Route, Route]]:
         """Pairs of entries, one of each table, that some request could both mean."""

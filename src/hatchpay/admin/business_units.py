@@ -43,9 +43,7 @@ class BusinessUnits:
             work.record("business-unit.business-units.created", unit.id, {}, facts)
             return unit_view(unit)
 
-    def list(
-        self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None
-    ) -> Page[BusinessUnitView]:
+    def list(self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[BusinessUnitView]:
         """Newest first."""
         with self._directory.read() as view:
 

@@ -138,9 +138,7 @@ class Keys:
             before = roles_of(work.transaction, old)
             after = work.transaction.roles_by_id(work.tenant_id, role_ids)
             if len(after) < len(role_ids):
-                raise InvalidInput(
-                    "there is no such role in this tenant", code="unknown_role", field="role_ids"
-                )
+                raise InvalidInput("there is no such role in this tenant", code="unknown_role", field="role_ids")
             new = msgspec.structs.replace(old, role_ids=frozenset(role_ids), updated_us=work.now)
             if new.role_ids == old.role_ids:
                 return self._shown(work, old, uses)
@@ -163,9 +161,7 @@ class Keys:
         with self._changes.by(actor, "api-key.keys.rotate") as work:
             old = work.key(key_id)
             work.demand(work.reach_of(old))
-            new, text = secrets.rotated(
-                old, self._peppers(), self._randbelow, work.now, work.now + ends_after_us
-            )
+            new, text = secrets.rotated(old, self._peppers(), self._randbelow, work.now, work.now + ends_after_us)
             new = msgspec.structs.replace(new, updated_us=work.now)
             work.transaction.save_key(new)
             facts = {"secret_version": new.secrets[0].version, "grace_seconds": grace_seconds}
@@ -181,9 +177,7 @@ class Keys:
             if new != old:
                 new = msgspec.structs.replace(new, updated_us=work.now)
                 work.transaction.save_key(new)
-                working = [
-                    row.version for row in old.secrets[1:] if row.ends_us is None or row.ends_us > work.now
-                ]
+                working = [row.version for row in old.secrets[1:] if row.ends_us is None or row.ends_us > work.now]
                 work.record(
                     "api-key.keys.grace_ended",
                     key_id,

@@ -20,9 +20,7 @@ class Permissions:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
-    def list(
-        self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None
-    ) -> Page[PermissionView]:
+    def list(self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[PermissionView]:
         """By name. The platform's own permissions are in nobody's list."""
         del actor  # The catalogue is the same for every tenant.
         with self._directory.read() as view:

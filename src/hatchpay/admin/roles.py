@@ -44,9 +44,7 @@ class Roles:
             def fetch(count: int, last: str | None) -> Sequence[RoleRow]:
                 return view.roles(actor.principal.tenant_id, count, last)
 
-            return page(
-                fetch, lambda rows: [role_view(row) for row in rows], lambda row: row.id, limit, cursor
-            )
+            return page(fetch, lambda rows: [role_view(row) for row in rows], lambda row: row.id, limit, cursor)
 
     def get(self, actor: Actor, role_id: str) -> RoleView:
         checks.identifier(role_id, "role_id")

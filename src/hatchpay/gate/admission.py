@@ -90,9 +90,7 @@ class Admission:
                 raise refusal
             head.check()
             if self._only_proxies and not self._proxies.trust(head.peer):
-                raise MalformedRequest(
-                    "only the declared proxies may connect", code="insecure_transport", status=403
-                )
+                raise MalformedRequest("only the declared proxies may connect", code="insecure_transport", status=403)
             if head.query:
                 refuse_in_query(head.query)
             credential = extract(head.values(b"x-api-key"), head.values(b"authorization"))
@@ -136,9 +134,7 @@ class Admission:
         verdict.claimed = outcome.claimed
         if verdict.match is not None and verdict.match.route.access != "permission":
             return True
-        verdict.deny(
-            Decision("deny", outcome.reason), Unauthenticated(_DETAILS[outcome.public], code=outcome.public)
-        )
+        verdict.deny(Decision("deny", outcome.reason), Unauthenticated(_DETAILS[outcome.public], code=outcome.public))
         return False
 
     def _decide(self, verdict: Verdict) -> None:

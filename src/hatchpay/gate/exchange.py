@@ -21,16 +21,17 @@ from typing import Final
 from hatchpay.access.decision import Decision
 from hatchpay.audit.ports import Recorder
 from hatchpay.audit.record import Completion, Intent, Record, State
-from hatchpay.audit.redact import RedactedBody, redact_headers, redact_text, redact_url
+from hatchpay.audit.redact import redact_text
 from hatchpay.clock import Clock
 from hatchpay.errors import AuditUnavailable, HatchPayError, Unavailable
-from hatchpay.gate.admission import Admission, Verdict
+from hatchpay.gate.account import Account
+from hatchpay.gate.admission import Admission
 from hatchpay.gate.body import Intake, Receive
 from hatchpay.gate.caller import Caller
 from hatchpay.gate.problems import REQUEST_ID_HEADER, Message, problem_messages
 from hatchpay.gate.request import RequestHead, Scope
 from hatchpay.gate.units import unit_in_body
-from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
+from hatchpay.ids import IdSource
 
 __all__ = ["Application", "Exchange", "Parts", "ResponseAborted", "Send"]
 
@@ -74,51 +75,40 @@ class Exchange:
     """`scope` is the application's copy; `receive` and `send` are the server's; `refusal` is one that is sure."""
 
     __slots__ = (
+        "_account",
         "_app_returned",
-        "_auth_us",
         "_begun",
         "_committed",
         "_delivery",
         "_ended",
         "_expected",
-        "_handler_from",
         "_head",
         "_held",
         "_intake",
         "_parts",
-        "_receive",
-        "_request_id",
-        "_response_size",
         "_safe",
         "_scope",
         "_send",
         "_start",
-        "_started_us",
-        "_status",
         "_unintended",
         "_verdict",
-        "_zero",
     )
 
     def __init__(
         self, parts: Parts, scope: Scope, receive: Receive, send: Send, refusal: HatchPayError | None = None
     ) -> None:
-        self._zero = perf_counter_ns()
+        zero = perf_counter_ns()
+        started_us = parts.clock()
         self._parts = parts
         self._scope = scope
         self._send = send
-        self._started_us = parts.clock()
-        self._request_id = parts.new_id()
         self._head = head = RequestHead(scope)
         self._safe = head.method in _SAFE
-        self._verdict: Verdict = parts.admission.judge(head, refusal)
+        self._verdict = parts.admission.judge(head, refusal)
         self._intake = Intake(receive, head, parts.fingerprint_key)
-        self._handler_from = perf_counter_ns()
-        self._auth_us = (self._handler_from - self._zero) // 1000
+        self._account = Account(parts.new_id(), started_us, zero, head, self._verdict, self._intake)
         self._start: Message | None = None
         self._held: list[Message] = []
-        self._status: int | None = None
-        self._response_size = 0
         self._expected: int | None = None
         self._begun = False
         self._ended = False
@@ -133,6 +123,15 @@ class Exchange:
         return match is not None and match.route.control
 
     async def run(self, app: Application) -> None:
+        try:
+            await self._run(app)
+        except asyncio.CancelledError:
+            # The server gives up on this request, at the end of its patience during shutdown for example.
+            if not self._ended:
+                self._end_unanswered("disconnected")
+            raise
+
+    async def _run(self, app: Application) -> None:
         verdict = self._verdict
         if verdict.refusal is None and self._head.has_body:
             await self._take_in()
@@ -140,7 +139,7 @@ class Exchange:
             await self._refuse(verdict.refusal)
             return
         if self._intake.disconnected:
-            self._end("disconnected", None)
+            self._end_unanswered("disconnected")
             return
         if not (self._safe and self._parts.recorder.healthy):
             try:
@@ -148,11 +147,11 @@ class Exchange:
             except AuditUnavailable:
                 await self._refuse(_unavailable(), owed=True)
                 return
-        self._scope["hatchpay"] = Caller(self._request_id, verdict.principal)
-        self._handler_from = perf_counter_ns()
+        self._scope["hatchpay"] = Caller(self._account.request_id, verdict.principal)
+        self._account.handler_begins()
         try:
             await app(self._scope, self._intake.receive, self.send)
-        except BaseException as error:
+        except Exception as error:
             self._app_returned = True
             await self._after_failure(error)
             return
@@ -183,35 +182,30 @@ class Exchange:
             if lowered == b"content-length":
                 self._expected = int(value)
             headers.append((name, value))
-        headers.append((REQUEST_ID_HEADER, self._request_id.encode()))
+        headers.append((REQUEST_ID_HEADER, self._account.request_id.encode()))
         self._start = {**message, "headers": headers}
-        self._status = message["status"]
-        if self._status in _BODILESS or self._head.method == "HEAD":
-            self._held.append(self._start)
-            self._begun = True
-            self._complete()
+        self._account.status = message["status"]
+        if self._is_bodiless:
+            self._hold({"type": "http.response.body", "body": b""})
 
     async def _chunk(self, message: Message) -> None:
         if self._start is None:
             raise ResponseAborted("the application sent a body before it began its answer")
         body = message.get("body", b"")
         if self._ended:
-            if body and not (self._status in _BODILESS or self._head.method == "HEAD"):
+            if body and not self._is_bodiless:
                 raise ResponseAborted("the application sent more than it had announced")
-            self._held.append(message)
             return
-        self._response_size += len(body)
-        last = not message.get("more_body", False)
-        if self._expected is not None and self._response_size >= self._expected:
-            last = True
-            if self._response_size > self._expected:
-                raise ResponseAborted("the application sent more than it had announced")
-        if last:
-            if not self._begun:
-                self._held.append(self._start)
-                self._begun = True
-            self._held.append(message)
-            self._complete()
+        account = self._account
+        account.response_size += len(body)
+        if self._expected is not None and account.response_size > self._expected:
+            raise ResponseAborted("the application sent more than it had announced")
+        if not message.get("more_body", False):
+            self._hold(message)
+            return
+        if account.response_size == self._expected:
+            # The answer is whole, and what may still follow is empty.
+            self._hold({**message, "more_body": False})
             return
         if not self._begun:
             # The first byte of an answer in parts is about to leave: from here on its request must be on record.
@@ -228,7 +222,7 @@ class Exchange:
         if source is not None and source.place == "body":
             await self._intake.read_ahead(whole=True)
             if self._intake.refusal is None:
-                verdict.unit = unit_in_body(self._intake.ahead(), source.name)
+                verdict.unit = unit_in_body(self._head.content_type, self._intake.ahead(), source.name)
                 self._parts.admission.judge_unit(verdict)
         elif not self._safe:
             await self._intake.read_ahead(whole=False)
@@ -240,33 +234,39 @@ class Exchange:
 
     async def _intend(self) -> None:
         """Raises AuditUnavailable where the intent could not be made durable."""
-        await self._parts.recorder.submit(Intent(self._record("indeterminate", None, 0)))
+        await self._parts.recorder.submit(Intent(self._account.intent()))
         self._unintended = False
 
     async def _refuse(self, refusal: HatchPayError, *, owed: bool = False) -> None:
         """Answer with a problem, once its record is durable; where none can be made, with 503, and owe the record."""
-        self._held = list(problem_messages(refusal, self._request_id))
-        self._status = refusal.status
-        self._response_size = len(self._held[1]["body"])
+        self._replace(refusal)
         self._begun = True
         if owed:
-            self._owe(refusal)
+            self._owe("refused", refusal)
         else:
-            self._end("refused", refusal.status)
+            self._end("refused")
         await self._deliver()
 
-    def _complete(self) -> None:
+    @property
+    def _is_bodiless(self) -> bool:
+        return self._account.status in _BODILESS or self._head.method == "HEAD"
+
+    def _hold(self, last: Message) -> None:
         """The answer is whole: queue its record, and let `run` or, should the application go on, a task send it."""
+        if not self._begun:
+            assert self._start is not None  # noqa: S101
+            self._held.append(self._start)
+            self._begun = True
+        self._held.append(last)
         refusal = self._intake.refusal
         if refusal is not None and self._held[0] is self._start:
             # The application has answered something of its own to a body that ended at the limit.
             self._deny(refusal)
             self._replace(refusal)
-            self._end("refused", refusal.status)
+            committed = self._end("refused")
         else:
-            self._end("disconnected" if self._intake.disconnected else "completed", self._status)
-        assert self._committed is not None  # noqa: S101
-        self._committed.add_done_callback(self._on_committed)
+            committed = self._end("disconnected" if self._intake.disconnected else "completed")
+        committed.add_done_callback(self._on_committed)
 
     def _on_committed(self, _: asyncio.Future[None]) -> None:
         if not self._app_returned:
@@ -297,26 +297,24 @@ class Exchange:
             )
         else:
             refusal = _unavailable()
-        self._owe(refusal)
+        self._owe("refused" if refusal.code == "audit_unavailable" else "failed", refusal)
         if sent_before:
             raise ResponseAborted("the answer was cut off, since its outcome could not be recorded")
         self._replace(refusal)
 
     def _replace(self, refusal: HatchPayError) -> None:
-        self._held = list(problem_messages(refusal, self._request_id))
-        self._status = refusal.status
-        self._response_size = len(self._held[1]["body"])
+        self._held = list(problem_messages(refusal, self._account.request_id))
+        self._account.status = refusal.status
+        self._account.response_size = len(self._held[1]["body"])
 
-    async def _after_failure(self, error: BaseException) -> None:
+    async def _after_failure(self, error: Exception) -> None:
         """The application raised. What it had finished is still sent; what it had begun is cut off."""
         if self._ended:
             self._report(error)
             await self._finish()
             return
-        if self._intake.disconnected or not isinstance(error, Exception):
-            self._end("disconnected", self._status)
-            if not isinstance(error, Exception):
-                raise error
+        if self._intake.disconnected:
+            self._end_unanswered("disconnected")
             return
         if self._intake.refusal is not None and not self._begun:
             self._deny(self._intake.refusal)
@@ -331,87 +329,49 @@ class Exchange:
     async def _after_silence(self) -> None:
         """The application returned without a whole answer."""
         if self._intake.disconnected:
-            self._end("disconnected", self._status)
+            self._end_unanswered("disconnected")
             return
-        _log.error("the application returned without an answer", extra={"request_id": self._request_id})
+        _log.error("the application returned without an answer", extra={"request_id": self._account.request_id})
         await self._fail()
 
     async def _fail(self) -> None:
         if self._begun:
-            self._end("failed", self._status)
+            self._end_unanswered("failed")
             raise ResponseAborted("the application did not end its answer")
         self._begun = True
         self._replace(HatchPayError("the application failed", code="internal_error"))
-        self._end("failed", self._status)
+        self._end("failed")
         await self._deliver()
 
     def _report(self, error: BaseException) -> None:
         """To the log, redacted: an exception's text is the application's, and may hold whatever it was given."""
         text = redact_text("".join(traceback.format_exception(error)))
-        _log.error("the application failed in request %s\n%s", self._request_id, text)
+        _log.error("the application failed in request %s\n%s", self._account.request_id, text)
 
-    def _end(self, state: State, status: int | None) -> None:
+    def _end(self, state: State) -> asyncio.Future[None]:
         self._ended = True
-        finished = perf_counter_ns()
-        record = self._record(state, status, finished)
+        record = self._account.outcome(state)
         self._parts.observe(record)
         self._committed = self._parts.recorder.submit(Completion(record))
+        return self._committed
 
-    def _owe(self, refusal: HatchPayError) -> None:
+    def _end_unanswered(self, state: State) -> None:
+        """Nobody waits for this record, so that a failure to store it is made good later."""
+
+        def keep(done: asyncio.Future[None]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                self._parts.recorder.owe(Completion(self._account.outcome(state)))
+
+        self._end(state).add_done_callback(keep)
+
+    def _owe(self, state: State, refusal: HatchPayError) -> None:
+        """For an answer whose record cannot be stored now. What it says is what the caller gets instead."""
         self._ended = True
-        state: State = (
-            "refused"
-            if self._verdict.refusal is not None or refusal.code == "audit_unavailable"
-            else "failed"
-        )
-        self._status = refusal.status
-        record = self._record(state, refusal.status, perf_counter_ns(), reason=refusal.code)
+        self._account.status = refusal.status
+        record = self._account.outcome(state, refusal.code)
         self._parts.observe(record)
         self._parts.recorder.owe(Completion(record))
 
-    def _record(self, state: State, status: int | None, finished: int, reason: str | None = None) -> Record:
-        """Everything known by now. `finished` is when the handler had ended, or 0 where it has not begun."""
-        head, verdict, decision = self._head, self._verdict, self._verdict.decision
-        principal, claimed, match = verdict.principal, verdict.claimed, verdict.match
-        owner = principal or claimed
-        body: RedactedBody | None = self._intake.redacted(final=finished > 0)
-        url = redact_url(head.raw_path, head.query)
-        headers = redact_headers(head.headers)
-        built = perf_counter_ns()
-        return Record(
-            self._request_id,
-            PLATFORM_TENANT_ID if owner is None else owner.tenant_id,
-            head.method if len(head.method) <= 16 else redact_text(head.method[:16]),
-            url,
-            self._started_us,
-            verdict.client_ip,
-            headers,
-            verdict.correlation_id,
-            verdict.unit,
-            None if principal is None else principal.id,
-            None if principal is None else principal.key_id,
-            claimed.key_id if principal is None and claimed is not None else None,
-            verdict.secret_version,
-            () if principal is None else principal.roles,
-            decision.outcome,
-            reason or decision.reason,
-            decision.rule,
-            None if match is None else match.route.template,
-            None if match is None else match.route.permission,
-            None if body is None else body.value,
-            self._intake.size if body is None else body.size,
-            None if body is None else body.digest,
-            status,
-            self._response_size,
-            (built - self._zero) // 1000,
-            self._auth_us,
-            (finished - self._handler_from) // 1000 if finished and decision.outcome == "allow" else 0,
-            (built - finished) // 1000 if finished else 0,
-            state,
-        )
-
 
 def _unavailable() -> Unavailable:
-    return Unavailable(
-        "requests cannot be recorded at the moment, so none is let through", code="audit_unavailable"
-    )
+    return Unavailable("requests cannot be recorded at the moment, so none is let through", code="audit_unavailable")

@@ -79,6 +79,4 @@ def body_too_large() -> MalformedRequest:
 
 
 def headers_too_large() -> MalformedRequest:
-    return MalformedRequest(
-        "the head of a request holds at most 64 KiB", code="headers_too_large", status=431
-    )
+    return MalformedRequest("the head of a request holds at most 64 KiB", code="headers_too_large", status=431)

@@ -75,9 +75,7 @@ class Metrics(Collector):
         self._commits.add(int(seconds * 1e6))
 
     def collect(self) -> Iterable[Metric]:
-        requests = CounterMetricFamily(
-            "hatchpay_requests", "Requests by final state", labels=["state", "status"]
-        )
+        requests = CounterMetricFamily("hatchpay_requests", "Requests by final state", labels=["state", "status"])
         for (state, status), count in self._requests.copy().items():
             requests.add_metric([state, status], count)
         yield requests
@@ -85,12 +83,8 @@ class Metrics(Collector):
         for reason, count in self._refusals.copy().items():
             refusals.add_metric([reason], count)
         yield refusals
-        yield self._durations.family(
-            "hatchpay_request_duration_seconds", "From a request's head to its record"
-        )
-        yield self._commits.family(
-            "hatchpay_audit_commit_wait_seconds", "From queueing an entry to its commit"
-        )
+        yield self._durations.family("hatchpay_request_duration_seconds", "From a request's head to its record")
+        yield self._commits.family("hatchpay_audit_commit_wait_seconds", "From queueing an entry to its commit")
         for name, help_text, value in self._gauges():
             yield GaugeMetricFamily(name, help_text, value)
 

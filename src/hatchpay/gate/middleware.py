@@ -40,9 +40,7 @@ class Gate:
         own = dict(scope)
         # Messages of extensions (sendfile, push, trailers) would leave the server past the record.
         if own.get("extensions"):
-            own["extensions"] = {
-                name: own["extensions"][name] for name in _KEPT_EXTENSIONS & own["extensions"].keys()
-            }
+            own["extensions"] = {name: own["extensions"][name] for name in _KEPT_EXTENSIONS & own["extensions"].keys()}
         if kind == "websocket":
             await self._refuse_websocket(own, receive, send)
             return

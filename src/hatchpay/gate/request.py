@@ -100,7 +100,5 @@ class RequestHead:
             chunked = b"transfer-encoding" in self._watched
             check_transfer(self.values(b"transfer-encoding"), self.http_version)
             self.declared_length = check_length(self.values(b"content-length"), chunked)
-        if b"upgrade" in self._watched and any(
-            value.lower() == b"websocket" for value in self.values(b"upgrade")
-        ):
+        if b"upgrade" in self._watched and any(b"websocket" in value.lower() for value in self.values(b"upgrade")):
             raise MalformedRequest("WebSockets are not listed", code="websocket_not_allowed", status=403)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from hatchpay.access.routes import Match, UnitSource
 from hatchpay.ids import is_uuid
 
 __all__ = ["unit_in_body", "unit_in_head"]
+
+_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json *(?:;|\Z)", re.IGNORECASE)
 
 
 def unit_in_head(source: UnitSource | None, match: Match, query: bytes) -> str | None:
@@ -23,8 +26,13 @@ def unit_in_head(source: UnitSource | None, match: Match, query: bytes) -> str |
     return found if found is not None and is_uuid(found) else None
 
 
-def unit_in_body(body: bytes, name: str) -> str | None:
-    """The id in a top-level member of a JSON object, where that member stands there exactly once."""
+def unit_in_body(content_type: str, body: bytes, name: str) -> str | None:
+    """The id in a top-level member of a JSON object, where that member stands there exactly once.
+
+    Only where the body is declared as JSON: one that can be read in two ways may name another unit in the other.
+    """
+    if not _JSON.match(content_type):
+        return None
     found: list[Any] = []
 
     def outermost(pairs: list[tuple[str, Any]]) -> list[Any]:

@@ -101,9 +101,7 @@ class SqlDirectory:
         wanted = dict(_OWN)
         for permission in served:
             if _OWN.get(permission.name, permission) != permission:
-                raise SettingsError(
-                    f"the permission {permission.name} is HatchPay's own and cannot be redefined"
-                )
+                raise SettingsError(f"the permission {permission.name} is HatchPay's own and cannot be redefined")
             wanted[permission.name] = permission
         if self._differing(wanted):
             with self.transaction() as transaction:

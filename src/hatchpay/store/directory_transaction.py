@@ -112,12 +112,8 @@ class SqlTransaction(SqlView):
             self._insert_all(role_permissions, rows)
 
     def _attach(self, key: KeyRow) -> None:
-        self._insert_all(
-            key_roles, [{"key_id": key.id, "role_id": role_id} for role_id in sorted(key.role_ids)]
-        )
-        self._insert_all(
-            key_secrets, [{"key_id": key.id, **msgspec.structs.asdict(row)} for row in key.secrets]
-        )
+        self._insert_all(key_roles, [{"key_id": key.id, "role_id": role_id} for role_id in sorted(key.role_ids)])
+        self._insert_all(key_secrets, [{"key_id": key.id, **msgspec.structs.asdict(row)} for row in key.secrets])
 
     def _insert_all(self, table: Table, rows: list[dict[str, Any]]) -> None:
         if rows:

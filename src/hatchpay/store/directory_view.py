@@ -63,12 +63,7 @@ class SqlView:
 
     def tenants(self, limit: int, before: str | None) -> list[TenantRow]:
         """Newest first, without the platform's own."""
-        query = (
-            select(tenants)
-            .where(tenants.c.id != PLATFORM_TENANT_ID)
-            .order_by(tenants.c.id.desc())
-            .limit(limit)
-        )
+        query = select(tenants).where(tenants.c.id != PLATFORM_TENANT_ID).order_by(tenants.c.id.desc()).limit(limit)
         if before is not None:
             query = query.where(tenants.c.id < before)
         return [TenantRow(**row._mapping) for row in self._connection.execute(query)]
@@ -166,9 +161,7 @@ class SqlView:
         return found
 
     def unit(self, tenant_id: str, unit_id: str) -> UnitRow | None:
-        query = select(business_units).where(
-            business_units.c.tenant_id == tenant_id, business_units.c.id == unit_id
-        )
+        query = select(business_units).where(business_units.c.tenant_id == tenant_id, business_units.c.id == unit_id)
         row = self._connection.execute(query).one_or_none()
         return None if row is None else UnitRow(**row._mapping)
 

@@ -66,7 +66,8 @@ CREATE TABLE IF NOT EXISTS key_usage (
 ) WITHOUT ROWID;
 """
 _INSERT_RECORD: Final = "INSERT OR IGNORE INTO records VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_INTENT: Final = "INSERT OR IGNORE INTO intents SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM records WHERE request_id = ?1)"
+_INSERT_INTENT: Final = """INSERT OR IGNORE INTO intents SELECT ?1, ?2, ?3
+    WHERE NOT EXISTS (SELECT 1 FROM records WHERE request_id = ?1)"""
 _UPSERT_USAGE: Final = """INSERT INTO key_usage VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET used_us = excluded.used_us, client_ip = excluded.client_ip WHERE excluded.used_us > used_us"""
 
@@ -118,7 +119,7 @@ class Ledger:
             # A file that was moved away during the commit took the commit with it.
             if _identity(self._path) != self._identity:
                 raise OSError("the ledger's file is no longer the one that was opened")
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, OverflowError) as error:
             self.close()
             raise AuditUnavailable(f"the ledger cannot be written: {error}") from error
 

@@ -118,7 +118,5 @@ def _entry(key: KeyRow, grants: _Grants) -> KeyEntry:
         limits=key.limits,
     )
     state: KeyState = "deleted" if key.deleted_us is not None else "enabled" if key.enabled else "disabled"
-    secrets = tuple(
-        SecretEntry(row.version, row.digest, row.pepper_version, row.ends_us) for row in key.secrets
-    )
+    secrets = tuple(SecretEntry(row.version, row.digest, row.pepper_version, row.ends_us) for row in key.secrets)
     return KeyEntry(principal, state, secrets)

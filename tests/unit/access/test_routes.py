@@ -21,7 +21,6 @@ TABLE = RouteTable(
         route("DELETE", "/things/{id}"),
         route("POST", "/things/search"),
         route("GET", "/things/{id}/parts/{part}"),
-        route("HEAD", "/things/{id}/parts"),
         route("GET", "/things/{id}/parts"),
         route("GET", "/folders/"),
         route("GET", "/{tenant}/things/special"),
@@ -49,10 +48,9 @@ def found(method: str, path: str) -> tuple[str, str, tuple[str, ...]] | None:
         ("GET", "/things/search", ("GET", "/things/{id}", ("search",))),
         # Out of a dead end, back to the placeholder.
         ("GET", "/things/things/special", ("GET", "/{tenant}/things/special", ("things",))),
-        # HEAD takes its GET's entry unless it has one of its own.
+        # HEAD takes its GET's entry.
         ("HEAD", "/things", ("GET", "/things", ())),
         ("HEAD", "/things/7", ("GET", "/things/{id}", ("7",))),
-        ("HEAD", "/things/7/parts", ("HEAD", "/things/{id}/parts", ("7",))),
     ],
 )
 def test_a_listed_request_is_found(method: str, path: str, expected: tuple[str, str, tuple[str, ...]]) -> None:
@@ -205,3 +203,18 @@ def test_tables_that_claim_the_same_request_are_not_merged(one: str, other: str)
 
 def test_a_folder_and_its_children_do_not_clash() -> None:
     merge({"ours": RouteTable([route("GET", "/roles/{id}")]), "theirs": RouteTable([route("GET", "/roles/")])})
+
+
+@pytest.mark.parametrize(
+    ("method", "template", "unit"),
+    [
+        ("HEAD", "/things", None),
+        ("GET", "/things/{id}/parts/{id}", None),
+        ("GET", "/things/{id}", UnitSource("path", "unit")),
+    ],
+)
+def test_an_entry_that_could_never_mean_what_it_says_is_refused(
+    method: str, template: str, unit: UnitSource | None
+) -> None:
+    with pytest.raises(SettingsError):
+        Route(method=method, template=template, permission="a.b.c", unit=unit)

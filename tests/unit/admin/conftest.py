@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.support.directory import World, fresh_directory
 
 from hatchpay.admin.views import Actor, Onboarded
-from tests.support.directory import World, fresh_directory
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.support.directory import HOUR, START, World
 
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.errors import Forbidden, HatchPayError, NotFound, Unauthenticated
 from hatchpay.ids import new_id
-from tests.support.directory import HOUR, START, World
 
 Call = Callable[[World, Actor, str, str], object]
 CALLS: dict[str, Call] = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.directory import World
 
 from hatchpay.admin.views import Actor, KeyChanges
 from hatchpay.errors import Conflict, InvalidInput, NotFound
 from hatchpay.ids import new_id
-from tests.support.directory import World
 
 
 def test_a_unit_has_a_name_and_a_time_zone(world: World, admin: Actor) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from tests.support.directory import START, World
 
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.audit.record import Change
 from hatchpay.ids import PLATFORM_TENANT_ID
 from hatchpay.store.directory_transaction import SqlTransaction
-from tests.support.directory import START, World
 
 
 def only_event(world: World, call: Callable[[], object]) -> Change:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+from tests.support.directory import HOUR, START, World
 
 from hatchpay.access.permission import CONTROL_PERMISSIONS
 from hatchpay.admin.views import Actor, KeyChanges, RoleDraft
 from hatchpay.errors import Forbidden
-from tests.support.directory import HOUR, START, World
 
 ACCESS = tuple(
     permission.name for permission in CONTROL_PERMISSIONS if permission.administrative or permission.read_only
@@ -62,7 +63,7 @@ def test_a_key_cannot_be_made_beyond_the_limits_of_its_maker(world: World, admin
     ]
     for own, beyond, within in cases:
         caller = limited(world, admin, **own)
-        refused(lambda caller=caller, beyond=beyond: world.key(caller, **beyond), world)  # type: ignore[misc]
+        refused(partial(world.key, caller, **beyond), world)
         assert world.key(caller, **within).view.status == "enabled"
 
 
@@ -158,7 +159,7 @@ def test_no_limit_of_a_key_that_holds_more_can_be_loosened(world: World, admin: 
         KeyChanges(allowed_cidrs=None),
         KeyChanges(allowed_cidrs=None, expires_at_us=START + 1, status="disabled"),
     ):
-        refused(lambda wider=wider: world.keys.update(manager, strong.view.id, wider), world)  # type: ignore[misc]
+        refused(partial(world.keys.update, manager, strong.view.id, wider), world)
 
 
 def test_a_key_that_holds_more_may_be_renamed_and_tightened(world: World, admin: Actor, manager: Actor) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 
 import pytest
+from tests.support.directory import START, World
 
 from hatchpay.admin import checks
 from hatchpay.admin.views import Actor, KeyChanges, RoleDraft
 from hatchpay.errors import InvalidInput
 from hatchpay.ids import new_id
-from tests.support.directory import START, World
 
 BAD_NAMES = ["", " ", "\t", "\u2003", "x" * 121, "a\0b", "a\nb", "a\x7fb", "a\x85b", "\ud800"]
 BAD_KEYS: list[tuple[str, object]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from tests.support.directory import HOUR, START, World
 
 from hatchpay.admin.secrets import MAX_SECRETS
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded
@@ -14,7 +15,6 @@ from hatchpay.identity.authenticator import ApiKeyAuthenticator, Authenticated, 
 from hatchpay.ids import new_id
 from hatchpay.tokens import apikey
 from hatchpay.tokens.digest import Peppers
-from tests.support.directory import HOUR, START, World
 
 
 def present(world: World, text: str) -> Outcome:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.support.directory import HOUR, START, World
 
 from hatchpay.admin.views import Actor, KeyChanges, Onboarded
 from hatchpay.errors import Conflict
 from hatchpay.tokens.digest import Peppers
-from tests.support.directory import HOUR, START, World
 
 Removal = Callable[[World, Actor, str], object]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.directory import HOUR, World
 
 from hatchpay.admin.views import Actor, Onboarded
 from hatchpay.errors import Conflict, Forbidden
 from hatchpay.ids import PLATFORM_TENANT_ID
 from hatchpay.tokens.digest import Peppers
-from tests.support.directory import HOUR, World
 
 
 def test_retiring_a_pepper_disables_the_keys_that_still_need_it(world: World, admin: Actor, demo: Onboarded) -> None:

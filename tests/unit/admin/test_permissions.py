@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.support.directory import SERVED, World
+
 from hatchpay.access.permission import CONTROL_PERMISSIONS, PLATFORM_PERMISSIONS
 from hatchpay.admin.views import Actor
-from tests.support.directory import SERVED, World
 
 
 def test_a_tenant_sees_its_own_permissions_by_name_and_none_of_the_platforms(world: World, admin: Actor) -> None:

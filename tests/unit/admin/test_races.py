@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
+from tests.support.directory import UnsyncedDirectory, World
 
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.errors import Conflict, Forbidden, HatchPayError, Unauthenticated
-from tests.support.directory import UnsyncedDirectory, World
 
 ROUNDS = 8
 
@@ -62,7 +63,7 @@ def test_two_administrators_cannot_remove_each_other(
     for _ in range(ROUNDS):
         other = world.key(local, role).view.id
 
-        results = together(lambda: calls[call](world, last), lambda other=other: calls[call](beside, other))  # type: ignore[misc]
+        results = together(partial(calls[call], world, last), partial(calls[call], beside, other))
 
         assert codes(results) == ["done", "last_administrator"]
         last = last if isinstance(results[0], Conflict) else other
@@ -76,8 +77,8 @@ def test_a_caller_that_is_disabled_meanwhile_either_was_first_or_changes_nothing
         caller = world.actor(key, admin.principal.tenant_id)
 
         made, disabled = together(
-            lambda caller=caller, number=number: world.keys.create(caller, NewKey(name=f"by {number}")),  # type: ignore[misc]
-            lambda key=key: beside.keys.update(admin, key.view.id, KeyChanges(status="disabled")),  # type: ignore[misc]
+            partial(world.keys.create, caller, NewKey(name=f"by {number}")),
+            partial(beside.keys.update, admin, key.view.id, KeyChanges(status="disabled")),
         )
 
         assert disabled is None
@@ -100,8 +101,8 @@ def test_a_role_does_not_grow_while_it_is_attached(world: World, beside: World, 
         grown = RoleDraft(name=f"role {number}", permissions=("access.roles.read", "shop.orders.read"))
 
         attached, grew = together(
-            lambda key=key, role=role: world.keys.set_roles(manager, key.view.id, (role.id,)),  # type: ignore[misc]
-            lambda role=role, grown=grown: beside.roles.update(admin, role.id, grown),  # type: ignore[misc]
+            partial(world.keys.set_roles, manager, key.view.id, (role.id,)),
+            partial(beside.roles.update, admin, role.id, grown),
         )
 
         assert grew is None
@@ -118,8 +119,8 @@ def test_a_role_is_never_deleted_from_under_a_key(world: World, beside: World, a
         key = world.key(admin)
 
         results = together(
-            lambda key=key, role=role: world.keys.set_roles(admin, key.view.id, (role.id,)),  # type: ignore[misc]
-            lambda role=role: beside.roles.delete(admin, role.id),  # type: ignore[misc]
+            partial(world.keys.set_roles, admin, key.view.id, (role.id,)),
+            partial(beside.roles.delete, admin, role.id),
         )
 
         assert codes(results) in (["done", "role_in_use"], ["done", "unknown_role"])
@@ -130,8 +131,8 @@ def test_a_name_is_given_once(world: World, beside: World, admin: Actor) -> None
         draft = RoleDraft(name=f"role {number}")
 
         results = together(
-            lambda draft=draft: world.roles.create(admin, draft),  # type: ignore[misc]
-            lambda draft=draft: beside.roles.create(admin, draft),  # type: ignore[misc]
+            partial(world.roles.create, admin, draft),
+            partial(beside.roles.create, admin, draft),
         )
 
         assert codes(results) == ["already_exists", "done"]
@@ -151,8 +152,8 @@ def test_of_two_rotations_only_the_later_secret_stays(world: World, beside: Worl
         key = world.key(admin).view.id
 
         results = together(
-            lambda key=key: world.keys.rotate(admin, key),  # type: ignore[misc]
-            lambda key=key: beside.keys.rotate(admin, key),  # type: ignore[misc]
+            partial(world.keys.rotate, admin, key),
+            partial(beside.keys.rotate, admin, key),
         )
 
         assert codes(results) == ["done", "done"]

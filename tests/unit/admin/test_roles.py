@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.support.directory import SERVED, World
 
 from hatchpay.access.permission import PLATFORM_PERMISSIONS, Permission
 from hatchpay.admin.views import Actor, Onboarded, RoleDraft
 from hatchpay.errors import Conflict, InvalidInput, NotFound
 from hatchpay.ids import new_id
-from tests.support.directory import SERVED, World
 
 
 def test_a_tenant_starts_with_the_built_in_roles_in_their_order(world: World, admin: Actor) -> None:
@@ -77,10 +77,11 @@ def test_built_in_roles_can_be_neither_changed_nor_deleted(world: World, admin: 
     role_id = world.role_id(admin, name)
     before = (world.roles.get(admin, role_id), world.changes())
 
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: world.roles.update(admin, role_id, RoleDraft(name="mine")),
         lambda: world.roles.delete(admin, role_id),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(Conflict) as caught:
             call()
         assert caught.value.code == "builtin_role"
@@ -93,10 +94,11 @@ def test_names_are_unique_in_a_tenant_and_no_lookalikes_of_built_in_ones(world: 
     world.role(admin, "Buyer")
     other = world.role(admin, "Other")
 
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: world.roles.create(admin, RoleDraft(name=name)),
         lambda: world.roles.update(admin, other.id, RoleDraft(name=name)),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(Conflict) as caught:
             call()
         assert (caught.value.code, caught.value.field) == ("already_exists", "name")

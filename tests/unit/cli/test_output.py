@@ -55,7 +55,7 @@ def test_markup_in_data_is_data(markup: str, capfd: pytest.CaptureFixture[str]) 
 
 
 def test_what_goes_to_a_pipe_is_neither_cut_nor_coloured(capfd: pytest.CaptureFixture[str]) -> None:
-    long = "x" * 3000
+    long = "x" * 20_000
     columns: dict[str, Callable[[str], object]] = {f"column {number}": lambda item: item for number in range(3)}
     Output(as_json=False).listing([long], columns)
     assert capfd.readouterr().out.splitlines()[1].split() == [long] * 3

@@ -76,11 +76,11 @@ def test_path_or_query_name_a_unit_once_or_not_at_all(
     ],
 )
 def test_a_body_names_a_unit_once_at_its_top_or_not_at_all(body: str, unit: str | None) -> None:
-    assert unit_in_body(body.encode(), "unit") == unit
+    assert unit_in_body("application/json", body.encode(), "unit") == unit
 
 
 def test_a_body_that_is_not_text_names_none() -> None:
-    assert unit_in_body(b'{"unit": "\xff"}', "unit") is None
+    assert unit_in_body("application/json", b'{"unit": "\xff"}', "unit") is None
 
 
 json_values = st.recursive(
@@ -94,4 +94,21 @@ json_values = st.recursive(
 @given(json_values)
 def test_a_document_without_repeated_names_names_what_its_top_says(document: object) -> None:
     said = document.get("unit") if isinstance(document, dict) else None
-    assert unit_in_body(json.dumps(document).encode(), "unit") == (said if said in (UNIT, OTHER) else None)
+    assert unit_in_body("application/json", json.dumps(document).encode(), "unit") == (said if said in (UNIT, OTHER) else None)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "named"),
+    [
+        ("application/json", True),
+        ("Application/JSON; charset=utf-8", True),
+        ("application/merge-patch+json", True),
+        ("application/x-www-form-urlencoded", False),
+        ("text/json", False),
+        ("application/jsonp", False),
+        ("", False),
+    ],
+)
+def test_only_a_body_that_is_declared_as_json_names_a_unit(content_type: str, named: bool) -> None:
+    unit = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+    assert (unit_in_body(content_type, b'{"unit": "%s"}' % unit.encode(), "unit") == unit) is named

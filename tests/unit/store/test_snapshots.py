@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import insert, select
+from tests.support.directory import HOUR, SERVED, START, UnsyncedDirectory, World, fresh_directory
 
 from hatchpay.access.permission import Permission
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
@@ -19,7 +20,6 @@ from hatchpay.store.schema import api_keys, key_roles, key_secrets
 from hatchpay.store.snapshots import DirectorySnapshots
 from hatchpay.tokens.apikey import encode_id, parse
 from hatchpay.tokens.digest import Peppers
-from tests.support.directory import HOUR, SERVED, START, UnsyncedDirectory, World, fresh_directory
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_every_kind_of_change_shows_as_if_all_were_loaded_anew(world: World, adm
     role = world.role(admin, "buyer", "shop.orders.read")
     key = world.key(admin, role.id)
     unit = world.units.create(admin, "unit", "UTC")
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: world.key(admin),
         lambda: world.keys.update(
             admin,

@@ -100,7 +100,9 @@ class RunningText:
 
 
 def _redact_form(text: str) -> str:
-    return "&".join(map(_redact_pair, text.split("&")))
+    redacted = "&".join(map(_redact_pair, text.split("&")))
+    # An HTML entity begins with "&" too, and was cut to pieces.
+    return redact_text(redacted) if "&#" in redacted else redacted
 
 
 def _redact_pair(pair: str) -> str:

@@ -24,6 +24,11 @@ _ESCAPE: Final = re.compile(
     r"\\+(?:u+\{([0-9A-Fa-f]{1,6})\}|u+([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})"
     r"|([0-7]{3})|([nrtbf])|([\"'/\\]))"
 )
+# `repr` of bytes writes UTF-8 byte by byte, JSON writes what is beyond the first plane as two surrogates.
+_HEX: Final = "[0-9A-Fa-f]"
+_BYTE: Final = rf"\\+x[89ABab]{_HEX}"
+_UTF8_ESCAPES: Final = re.compile(rf"\\+x(?:[CDcd]{_HEX}{_BYTE}|[Ee]{_HEX}(?:{_BYTE}){{2}}|[Ff]{_HEX}(?:{_BYTE}){{3}})")
+_SURROGATES: Final = re.compile(rf"\\+u([Dd][89ABab]{_HEX}{{2}})\\+u([Dd][C-Fc-f]{_HEX}{{2}})")
 _CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": " "}
 _BEYOND_ASCII: Final = re.compile(r"[^\t\n\r -~]")
 _INVISIBLE: Final = frozenset({"Cf", "Mn", "Me", "Cc"})
@@ -46,12 +51,25 @@ def _decode(text: str) -> str:
         # Any depth of double encoding falls in one step, so that the bound on rounds cannot be outrun by it.
         text = unquote(_TRACK_PERCENT.sub("%25", _DEEP_PERCENT.sub("%", text)), errors="replace")
     if "\\" in text:
+        text = _UTF8_ESCAPES.sub(_from_utf8, text)
+        text = _SURROGATES.sub(_from_surrogates, text)
         text = _ESCAPE.sub(_unescape, text)
     if "&" in text:
         text = html.unescape(_DEEP_AMPERSAND.sub("&", text))
     if not text.isascii() or _BEYOND_ASCII.search(text):
         text = _BEYOND_ASCII.sub(_fold, unicodedata.normalize("NFKC", text))
     return text
+
+
+def _from_utf8(match: re.Match[str]) -> str:
+    try:
+        return bytes.fromhex(match[0].replace("\\", "").replace("x", " ")).decode("utf-8")
+    except ValueError:
+        return match[0]
+
+
+def _from_surrogates(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[1] + match[2]).decode("utf-16-be")
 
 
 def _unescape(match: re.Match[str]) -> str:

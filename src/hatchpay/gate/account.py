@@ -1,0 +1,98 @@
+"""What is known of one request so far, and the record that it makes at any moment."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+from hatchpay.audit.record import Record, State
+from hatchpay.audit.redact import redact_headers, redact_text, redact_url
+from hatchpay.gate.admission import Verdict
+from hatchpay.gate.body import Intake
+from hatchpay.gate.request import RequestHead
+from hatchpay.ids import PLATFORM_TENANT_ID
+
+__all__ = ["Account"]
+
+_LONGEST_METHOD = 16
+
+
+class Account:
+    """`status` and `response_size` are those of the answer that is sent. Clock readings are of `perf_counter_ns`."""
+
+    __slots__ = (
+        "_auth_us",
+        "_handler_from",
+        "_head",
+        "_intake",
+        "_started_us",
+        "_verdict",
+        "_zero",
+        "request_id",
+        "response_size",
+        "status",
+    )
+
+    def __init__(
+        self, request_id: str, started_us: int, zero: int, head: RequestHead, verdict: Verdict, intake: Intake
+    ) -> None:
+        self.request_id = request_id
+        self._started_us = started_us
+        self._zero = zero
+        self._head = head
+        self._verdict = verdict
+        self._intake = intake
+        self._handler_from = perf_counter_ns()
+        self._auth_us = (self._handler_from - zero) // 1000
+        self.status: int | None = None
+        self.response_size = 0
+
+    def handler_begins(self) -> None:
+        self._handler_from = perf_counter_ns()
+
+    def intent(self) -> Record:
+        """Before the handler: the body only where it has been read."""
+        return self._record("indeterminate", None, None)
+
+    def outcome(self, state: State, reason: str | None = None) -> Record:
+        """`reason` takes the place of the decision's where the answer has another one."""
+        return self._record(state, perf_counter_ns(), reason)
+
+    def _record(self, state: State, finished: int | None, reason: str | None) -> Record:
+        head, verdict, decision = self._head, self._verdict, self._verdict.decision
+        principal, claimed, match = verdict.principal, verdict.claimed, verdict.match
+        owner = principal or claimed
+        body = self._intake.redacted(final=finished is not None)
+        url = redact_url(head.raw_path, head.query)
+        headers = redact_headers(head.headers)
+        built = perf_counter_ns()
+        return Record(
+            request_id=self.request_id,
+            tenant_id=PLATFORM_TENANT_ID if owner is None else owner.tenant_id,
+            method=head.method if len(head.method) <= _LONGEST_METHOD else redact_text(head.method[:_LONGEST_METHOD]),
+            url=url,
+            started_us=self._started_us,
+            client_ip=verdict.client_ip,
+            headers=headers,
+            correlation_id=verdict.correlation_id,
+            business_unit_id=verdict.unit,
+            principal_id=None if principal is None else principal.id,
+            key_id=None if principal is None else principal.key_id,
+            claimed_key_id=claimed.key_id if principal is None and claimed is not None else None,
+            secret_version=verdict.secret_version,
+            roles=() if principal is None else principal.roles,
+            decision=decision.outcome,
+            reason=reason or decision.reason,
+            rule=decision.rule,
+            route=None if match is None else match.route.template,
+            permission=None if match is None else match.route.permission,
+            body=None if body is None else body.value,
+            body_size=self._intake.size if body is None else body.size,
+            body_digest=None if body is None else body.digest,
+            status=self.status if finished is not None else None,
+            response_size=self.response_size,
+            response_time_us=(built - self._zero) // 1000,
+            auth_us=self._auth_us,
+            handler_us=(finished - self._handler_from) // 1000 if finished and decision.outcome == "allow" else 0,
+            audit_us=(built - finished) // 1000 if finished else 0,
+            state=state,
+        )
