@@ -28,9 +28,7 @@ BODY = (
 
 def report(rounds: int = 5) -> list[str]:
     """Lines of a Markdown table. Raw: one INSERT per prepared row into the same table, in one thread."""
-    lines = [
-        "| batch | raw SQLite rows/s | ledger records/s | share | through the writer process /s | share |"
-    ]
+    lines = ["| batch | raw SQLite rows/s | ledger records/s | share | through the writer process /s | share |"]
     lines.append("|---|---|---|---|---|---|")
     for size in SIZES:
         total = size * max(10, min(200, 20_000 // size))
@@ -40,9 +38,7 @@ def report(rounds: int = 5) -> list[str]:
             own.append(_rate(total, size, _ledger))
             process.append(_rate(total, size, _process))
         cells = [statistics.median(rates) for rates in (raw, own, process)]
-        shares = [
-            statistics.median(b / a for a, b in zip(raw, rates, strict=True)) for rates in (own, process)
-        ]
+        shares = [statistics.median(b / a for a, b in zip(raw, rates, strict=True)) for rates in (own, process)]
         lines.append(
             f"| {size} | {cells[0]:,.0f} | {cells[1]:,.0f} | {shares[0]:.0%} | {cells[2]:,.0f} | {shares[1]:.0%} |"
         )

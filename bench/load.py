@@ -61,14 +61,10 @@ class Load:
             self.statuses[status] = self.statuses.get(status, 0) + 1
 
 
-async def run(
-    port: int, request: bytes, connections: int, warm_up_s: float, seconds: float
-) -> dict[str, Any]:
+async def run(port: int, request: bytes, connections: int, warm_up_s: float, seconds: float) -> dict[str, Any]:
     load = Load(request)
     loop = asyncio.get_running_loop()
-    opened = [
-        await loop.create_connection(lambda: Connection(load), "127.0.0.1", port) for _ in range(connections)
-    ]
+    opened = [await loop.create_connection(lambda: Connection(load), "127.0.0.1", port) for _ in range(connections)]
     await asyncio.sleep(warm_up_s)
     load.counting = True
     began = time.perf_counter()

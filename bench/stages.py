@@ -55,10 +55,7 @@ def _stages() -> dict[str, Callable[[], Any]]:
     authenticator = ApiKeyAuthenticator(lambda: snapshot, wall_us, lambda *_: None)
     table = RouteTable(
         [Route(method="GET", template=TEMPLATE, permission=PERMISSION)]
-        + [
-            Route(method="GET", template=f"/v1/service-{n}/{{id}}/items", permission=PERMISSION)
-            for n in range(1_000)
-        ]
+        + [Route(method="GET", template=f"/v1/service-{n}/{{id}}/items", permission=PERMISSION) for n in range(1_000)]
     )
     path = TEMPLATE.replace("{id}", new_id())
     headers = [

@@ -64,9 +64,7 @@ def _load(port: int, request: str, connections: int, seconds: float) -> dict[str
         "seconds": seconds,
     }
     command = [sys.executable, "-m", "bench.load", json.dumps(given)]
-    answer: dict[str, Any] = json.loads(
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
-    )
+    answer: dict[str, Any] = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
     if answer["lost"] or any(int(status) >= 300 for status in answer["statuses"]):
         raise RuntimeError(f"the load was not answered as it should be: {answer}")
     return answer
@@ -127,9 +125,7 @@ def _protected(data_dir: Path) -> Iterator[tuple[int, str]]:
     onboarded = subprocess.run(onboard, cwd=ROOT, env=_environment(data_dir), check=True, capture_output=True)
     key = json.loads(onboarded.stdout)["api_key"]["key"]
     command = [*hatchpay, "serve", APPLICATION, "--port", "0", "--admin-port", "0"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=_environment(data_dir), stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=_environment(data_dir), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline().rpartition(":")[2]), key

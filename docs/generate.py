@@ -20,9 +20,13 @@ def reference() -> str:
         "# Reference\n\nGenerated from the code by `python -m docs.generate`; a test keeps the two alike.",
         "## Calls\n\n" + _table(("method", "path", "permission"), _calls()),
         "## Permissions\n\nThose of the served API join them; see its `routes.toml`.\n\n"
-        + _table(("name", "read-only", "sensitive", "administrative", "allows to"), map(_permission, CONTROL_PERMISSIONS)),
+        + _table(
+            ("name", "read-only", "sensitive", "administrative", "allows to"), map(_permission, CONTROL_PERMISSIONS)
+        ),
         "The platform operator's besides; no tenant's role can hold them:\n\n"
-        + _table(("name", "read-only", "sensitive", "administrative", "allows to"), map(_permission, PLATFORM_PERMISSIONS)),
+        + _table(
+            ("name", "read-only", "sensitive", "administrative", "allows to"), map(_permission, PLATFORM_PERMISSIONS)
+        ),
         "## Built-in roles\n\n" + _table(("role", "holds", "of HatchPay's own permissions"), _roles()),
         "## Settings\n\nFrom a command's option, else the variable, else `hatchpay.toml` (or `HATCHPAY_CONFIG`), else the "
         "default.\n\n" + _table(("name", "variable", "default", "what it is"), _settings()),
@@ -76,7 +80,12 @@ def _roles() -> Iterator[tuple[str, ...]]:
 
 def _settings() -> Iterator[tuple[str, ...]]:
     for setting in describe(Settings(), dict.fromkeys(Settings.__struct_fields__, "default")):
-        yield f"`{setting.name}`", f"`{setting.variable}`", f"`{setting.default}`" if setting.default else "", setting.description
+        yield (
+            f"`{setting.name}`",
+            f"`{setting.variable}`",
+            f"`{setting.default}`" if setting.default else "",
+            setting.description,
+        )
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]] | map[tuple[str, ...]]) -> str:

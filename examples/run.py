@@ -17,9 +17,7 @@ FIRST_STEPS = Path(__file__).with_name("first_steps.sh")
 def main() -> None:
     if not (load()[0].data_dir / "directory.db").exists():
         onboarded = json.loads(_hatchpay("tenants", "onboard", "Demo", "--json"))
-        print(
-            f'Tenant "Demo" is onboarded. Its first admin key, shown this once:\n\n  {onboarded["api_key"]["key"]}\n'
-        )
+        print(f'Tenant "Demo" is onboarded. Its first admin key, shown this once:\n\n  {onboarded["api_key"]["key"]}\n')
         print("Paste into another terminal, in this directory:\n")
         print(f"export ADMIN_KEY={onboarded['api_key']['key']}\n")
         print(FIRST_STEPS.read_text(), flush=True)

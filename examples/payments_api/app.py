@@ -87,9 +87,7 @@ def create_app(directory: FilePath | None = None) -> FastAPI:
         finally:
             store.close()
 
-    api = FastAPI(
-        title="Sample payments API", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
-    )
+    api = FastAPI(title="Sample payments API", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     api.state.store = store
     problems.install(api)
     api.include_router(_reads)
@@ -106,9 +104,7 @@ def _add(request: Request, new: NewTransaction, state: State) -> JSONResponse:
             "This caller writes only to its own business units; name one of them.",
             field="business_unit_id",
         )
-    transaction = Transaction.of(
-        new, caller.reach.tenant_id, id_=str(uuid_utils.uuid7()), state=state, now=_now()
-    )
+    transaction = Transaction.of(new, caller.reach.tenant_id, id_=str(uuid_utils.uuid7()), state=state, now=_now())
     _store(request).add(transaction)
     return JSONResponse(
         transaction.shown(customer_in_clear=caller.sees_customers),

@@ -20,9 +20,7 @@ _LARGEST_BODY: Final = 64 * 1024
 def loads(body: bytes) -> Any:
     """Raises Problem 400 for what is not JSON in UTF-8, for a key given twice, for NaN and infinities."""
     try:
-        return json.loads(
-            body.decode(), parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_distinct
-        )
+        return json.loads(body.decode(), parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_distinct)
     except (ValueError, ArithmeticError, RecursionError):
         raise Problem(400, "malformed_body", "The body must be one JSON value, no key given twice.") from None
 

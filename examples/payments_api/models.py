@@ -30,9 +30,7 @@ def _amount(value: object) -> Decimal:
     exponent = amount.as_tuple().exponent
     if isinstance(exponent, int) and exponent >= -2 and 0 < amount <= _LARGEST:
         return amount.quantize(_CENT)
-    raise PydanticCustomError(
-        "amount", "Must be more than 0 and at most 99999999.99, with at most two decimals"
-    )
+    raise PydanticCustomError("amount", "Must be more than 0 and at most 99999999.99, with at most two decimals")
 
 
 def _plain(text: str) -> str:
@@ -61,9 +59,7 @@ def _scalar(value: object) -> str | int | bool | None:
         return value
     if isinstance(value, str) and len(value) <= 500 and not re.search(r"[\x00\ud800-\udfff]", value):
         return value
-    raise PydanticCustomError(
-        "scalar", "Must be null, a boolean, an integer, or a text of at most 500 characters"
-    )
+    raise PydanticCustomError("scalar", "Must be null, a boolean, an integer, or a text of at most 500 characters")
 
 
 Amount = Annotated[Decimal, BeforeValidator(_amount, json_schema_input_type=str | int | float)]

@@ -35,9 +35,7 @@ CREATE TABLE IF NOT EXISTS payment (
 CREATE INDEX IF NOT EXISTS payment_of_tenant ON payment (tenant_id, id);
 """
 
-_COLUMNS: Final = (
-    "id, tenant_id, business_unit_id, state, total_cents, created_at, completed_at, customer, details"
-)
+_COLUMNS: Final = "id, tenant_id, business_unit_id, state, total_cents, created_at, completed_at, customer, details"
 _GET: Final = f"SELECT {_COLUMNS} FROM payment WHERE id = ?"
 _PAGE: Final = f"""
 SELECT {_COLUMNS} FROM payment WHERE tenant_id = ? AND id < ?

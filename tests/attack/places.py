@@ -22,6 +22,7 @@ _CRASH = "/shop/crash"
 _KEYS = "/v1/api-key/keys"
 _FORM = "application/x-www-form-urlencoded"
 _FILLER = "word " * 14_000
+_OVER = 16 * 1024 * 1024 + 1
 
 
 def header(name: str, path: str = "/roles", method: str = "GET") -> Fill:
@@ -181,6 +182,15 @@ LONG_PLACES: dict[str, Fill] = {
     "the end of what is kept": body("text/plain", lambda text: "word " * 13_103 + f"word {text} {_FILLER}"),
     "a long head": lambda text, caller: request(
         f"/{quote(text)}", headers=[*caller, ("User-Agent", _line(text)), ("X-Long", "a" * 66_000)]
+    ),
+    "a body over the limit, declared": lambda text, caller: request(
+        f"{_COUNT}?{quote(text)}",
+        "POST",
+        [*caller, ("User-Agent", _line(text)), ("Content-Length", str(_OVER))],
+        text.encode(),
+    ),
+    "a body over the limit, in chunks": in_chunks(
+        _OVER, "text/plain", lambda text: f"{text} {_FILLER * (_OVER // len(_FILLER))} {_FILLER}"
     ),
     "a long header": lambda text, caller: request(
         "/roles", headers=[*caller, ("User-Agent", f"{_FILLER[:3_000]}{_line(text)}{_FILLER[:3_000]}{_line(text)}")]

@@ -74,7 +74,7 @@ class Gardener:
             for canary in self.canaries():
                 self.plant(name, fill, canary)
         for name, fill in LONG_PLACES.items():
-            for canary in self.rng.sample(list(self.canaries()), 6):
+            for canary in self.rng.sample(list(self.canaries()), 4):
                 self.plant(name, fill, canary)
         for name, fill in LABELLED_PLACES.items():
             for form in (

@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 import pytest
 from docs.generate import REFERENCE, reference
-
 from tests.support.server import ROOT, hatchpay
 
 README = (ROOT / "README.md").read_text()

@@ -14,10 +14,10 @@ from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route as StarletteRoute
+from tests.support.server import hatchpay, onboard
 
 from hatchpay import HatchPayMiddleware, Permission, Route
 from hatchpay.errors import SettingsError
-from tests.support.server import hatchpay, onboard
 
 PERMISSION = Permission(name="shop.items.read", description="Read items", read_only=True)
 OPTIONS: dict[str, Any] = {

@@ -8,11 +8,9 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-
 from tests.support.probe import runs
 from tests.support.records import history
 from tests.support.server import Server, onboard, serving
@@ -93,9 +91,7 @@ def test_extensions_that_send_past_the_record_are_not_offered(client: httpx.Clie
 
 
 @pytest.mark.parametrize("behaviour", ["raises", "silent"])
-def test_an_application_that_fails_is_answered_for_and_recorded_as_failed(
-    client: httpx.Client, behaviour: str
-) -> None:
+def test_an_application_that_fails_is_answered_for_and_recorded_as_failed(client: httpx.Client, behaviour: str) -> None:
     answer = client.post(f"/probe/{behaviour}")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -273,5 +269,3 @@ def eventually(client: httpx.Client, request_id: str) -> dict[str, object]:
             found: dict[str, object] = answer.json()["data"][0]
             return found
     raise AssertionError(f"no record of {request_id}")
-
-

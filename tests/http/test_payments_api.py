@@ -68,9 +68,7 @@ class Api:
         async def once() -> httpx.Response:
             transport = httpx.ASGITransport(wrapped, raise_app_exceptions=raise_app_exceptions)
             async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-                content = (
-                    body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-                )
+                content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
                 headers = {} if content is None else {"Content-Type": "application/json"}
                 return await client.request(method, path, content=content, headers=headers)
 
@@ -103,9 +101,7 @@ def with_text(old: str, new: str) -> bytes:
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str, field: str | None = None) -> None:
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), (
-        answer.text
-    )
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
     body = answer.json()
     assert body["type"] == f"urn:hatchpay:problem:{code}"
     assert (body["status"], body["code"], body.get("field")) == (status, code, field)
@@ -301,9 +297,7 @@ def test_a_name_of_one_letter_is_masked_whole(api: Api) -> None:
 
 def test_of_a_card_token_only_the_last_four_are_answered_or_kept(api: Api) -> None:
     token = "tok_unmistakable_1234"
-    answer = api.call(
-        "POST", URL, SAMPLE | {"payment_details": SAMPLE["payment_details"] | {"cc_token": token}}
-    )
+    answer = api.call("POST", URL, SAMPLE | {"payment_details": SAMPLE["payment_details"] | {"cc_token": token}})
     assert answer.json()["payment_details"] == {"payment_method": "CREDIT_CARD", "cc_token_last4": "1234"}
     kept = b"".join(path.read_bytes() for path in api.directory.iterdir())
     assert b"1234" in kept
@@ -360,9 +354,7 @@ def test_a_caller_bound_to_units_sees_only_those(api: Api) -> None:
 
 
 def test_pages_of_a_bound_caller_hold_its_units_only(api: Api) -> None:
-    mine = [api.create(business_unit_id=unit)["id"] for unit in (UNIT, OTHER_UNIT, UNIT, OTHER_UNIT, UNIT)][
-        ::2
-    ]
+    mine = [api.create(business_unit_id=unit)["id"] for unit in (UNIT, OTHER_UNIT, UNIT, OTHER_UNIT, UNIT)][::2]
     bound = Principal(business_unit_ids=frozenset({UNIT}))
     first = api.call("GET", f"{URL}?limit=2", by=bound).json()
     second = api.call("GET", f"{URL}?limit=2&cursor={first['next_cursor']}", by=bound).json()
@@ -454,9 +446,7 @@ def test_run_bare_the_caller_is_local_and_sees_no_customer(api: Api) -> None:
         ("transaction", {"total": "1.00"}, "transaction.total"),
     ],
 )
-def test_a_wrong_field_is_refused_by_name(
-    api: Api, part: str | None, changes: dict[str, Any], field: str
-) -> None:
+def test_a_wrong_field_is_refused_by_name(api: Api, part: str | None, changes: dict[str, Any], field: str) -> None:
     body = SAMPLE | changes if part is None else SAMPLE | {part: SAMPLE[part] | changes}
     assert_problem(api.call("POST", URL, body), 422, "invalid_field", field)
     assert api.call("GET", URL).json()["data"] == []
@@ -543,9 +533,7 @@ def test_the_route_table_lists_exactly_the_routes_and_defines_every_permission(a
 
 
 def test_importing_the_app_touches_no_file(tmp_path: Path) -> None:
-    code = (
-        f"import sys; sys.path.insert(0, {str(SAMPLE_DIRECTORY.parents[1])!r}); import examples.payments_api"
-    )
+    code = f"import sys; sys.path.insert(0, {str(SAMPLE_DIRECTORY.parents[1])!r}); import examples.payments_api"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert list(tmp_path.iterdir()) == []
 

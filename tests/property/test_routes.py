@@ -87,7 +87,10 @@ def test_the_values_put_back_into_the_template_give_the_path(listed: list[tuple[
     match = table(listed).match("GET", path)
     if match is not None:
         values = iter(match.values)
-        assert "/".join(next(values) if part.startswith("{x") else part for part in match.route.template.split("/")) == path
+        assert (
+            "/".join(next(values) if part.startswith("{x") else part for part in match.route.template.split("/"))
+            == path
+        )
         assert list(values) == []
 
 

@@ -80,9 +80,7 @@ def build(permissions: Iterable[Permission], routes: Iterable[Route]) -> Catalog
     table = RouteTable(routes)
     for route in table.routes:
         if route.permission is not None and route.permission not in declared:
-            raise SettingsError(
-                f"{route.method} {route.template} needs {route.permission}, which is not declared"
-            )
+            raise SettingsError(f"{route.method} {route.template} needs {route.permission}, which is not declared")
     return Catalogue(tuple(declared.values()), table)
 
 

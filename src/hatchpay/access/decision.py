@@ -46,11 +46,7 @@ def decide_unit(principal: Principal, match: Match, unit: str | None) -> Decisio
     """The denial for a caller of chosen business units, or None. What cannot be told apart is denied."""
     units = principal.limits.business_unit_ids
     source = match.route.unit
-    if (
-        units is None
-        or match.route.access != "permission"
-        or (source is not None and source.place == "handler")
-    ):
+    if units is None or match.route.access != "permission" or (source is not None and source.place == "handler"):
         return None
     if source is None:
         return Decision("deny", "business_unit_not_separable")

@@ -26,9 +26,7 @@ def _viewer(permission: Permission) -> bool:
 
 
 def _gl(permission: Permission) -> bool:
-    return _viewer(permission) or not (
-        permission.read_only or permission.sensitive or permission.administrative
-    )
+    return _viewer(permission) or not (permission.read_only or permission.sensitive or permission.administrative)
 
 
 _RULES: Final[dict[BuiltinRole, Callable[[Permission], bool]]] = {

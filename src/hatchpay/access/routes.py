@@ -60,14 +60,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if self.method not in METHODS:
             raise SettingsError(f"the method {self.method!r} of {self.template!r} cannot be listed")
         if (self.permission is not None) != (self.access == "permission"):
-            raise SettingsError(
-                f"route {self.method} {self.template} needs either a permission or open access"
-            )
+            raise SettingsError(f"route {self.method} {self.template} needs either a permission or open access")
         names = _names(self.template)
         if len(set(names)) < len(names):
             raise SettingsError(f"route {self.method} {self.template} uses a name twice")
         if self.unit is not None and self.unit.place == "path" and self.unit.name not in names:
-            raise SettingsError(f"route {self.method} {self.template} has no {{{self.unit.name}}} to read the unit from")
+            raise SettingsError(
+                f"route {self.method} {self.template} has no {{{self.unit.name}}} to read the unit from"
+            )
         if self.permission is not None:
             try:
                 check_name(self.permission)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets as randomness
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import get_args
 
 import msgspec
@@ -16,11 +17,11 @@ from msgspec import UNSET
 
 from hatchpay.access.directory import KeyRow
 from hatchpay.admin import checks, secrets
-from hatchpay.admin.paging import DEFAULT_LIMIT, page
+from hatchpay.admin.paging import DEFAULT_LIMIT, chosen, page
 from hatchpay.admin.ports import Directory, DirectoryView
 from hatchpay.admin.present import key_facts, key_view, role_names
 from hatchpay.admin.views import Actor, CreatedKey, KeyChanges, KeyView, NewKey, Page
-from hatchpay.admin.work import Changes, Work, found, roles_of
+from hatchpay.admin.work import Changes, Work, found, roles_of, within_units
 from hatchpay.audit.ports import KeyUsage, UsageReader
 from hatchpay.clock import Clock
 from hatchpay.errors import InvalidInput
@@ -85,7 +86,7 @@ class Keys:
             return CreatedKey(key_view(key, {}, (), work.now), text)
 
     def list(self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[KeyView]:
-        """Newest first."""
+        """Newest first; to a caller of chosen business units, the keys of those."""
         tenant_id = actor.principal.tenant_id
         with self._directory.read() as view:
 
@@ -98,12 +99,13 @@ class Keys:
             def fetch(count: int, last: str | None) -> Sequence[KeyRow]:
                 return view.keys(tenant_id, count, last)
 
-            return page(fetch, show, lambda row: row.id, limit, cursor)
+            return page(chosen(fetch, partial(_is_visible, actor), _id), show, _id, limit, cursor)
 
     def get(self, actor: Actor, key_id: str) -> KeyView:
         uses = self._uses(key_id)
         with self._directory.read() as view:
             key = found(view.key(actor.principal.tenant_id, key_id), "API key")
+            key = found(key if _is_visible(actor, key) else None, "API key")
             return key_view(key, roles_of(view, key), uses, self._clock())
 
     def update(self, actor: Actor, key_id: str, changes: KeyChanges) -> KeyView:
@@ -218,6 +220,14 @@ def remove(work: Work, key: KeyRow) -> None:
         work.transaction.save_key(deleted)
     facts = {**key_facts(key), "roles": role_names(held.values())}
     work.record("api-key.keys.deleted", key.id, facts, {})
+
+
+def _is_visible(actor: Actor, key: KeyRow) -> bool:
+    return within_units(actor.principal.limits, key.business_unit_ids)
+
+
+def _id(key: KeyRow) -> str:
+    return key.id
 
 
 def _changed(work: Work, key: KeyRow, changes: KeyChanges) -> KeyRow:

@@ -12,7 +12,7 @@ from hatchpay.admin.views import Page
 from hatchpay.errors import InvalidInput
 from hatchpay.ids import is_uuid
 
-__all__ = ["DEFAULT_LIMIT", "page"]
+__all__ = ["DEFAULT_LIMIT", "chosen", "page"]
 
 DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 200
@@ -41,6 +41,21 @@ def page(
     rows = fetch(limit + 1, last)
     following = _encode(key(rows[limit - 1])) if len(rows) > limit else None
     return Page(tuple(show(rows[:limit])), following)
+
+
+def chosen(
+    fetch: Callable[[int, str | None], Sequence[Row]], keep: Callable[[Row], bool], key: Callable[[Row], str]
+) -> Callable[[int, str | None], Sequence[Row]]:
+    """`fetch`, without the rows that are not kept: it reads on until it has enough of those that are."""
+
+    def fetch_chosen(count: int, last: str | None) -> Sequence[Row]:
+        kept: list[Row] = []
+        while len(kept) < count and (rows := fetch(count, last)):
+            kept += filter(keep, rows)
+            last = key(rows[-1])
+        return kept[:count]
+
+    return fetch_chosen
 
 
 def _encode(key: str) -> str:

@@ -68,6 +68,8 @@ class Roles:
             if role_facts(new) == role_facts(old):
                 return role_view(old)
             work.transaction.save_role(new)
+            for key in work.transaction.keys_holding([role_id]):
+                work.demand_units(key.business_unit_ids)
             if not new.permissions <= old.permissions:
                 work.demand(Reach(new.permissions, work.reach.limits))
                 for key in work.transaction.keys_holding([role_id]):

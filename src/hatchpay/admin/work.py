@@ -7,7 +7,7 @@ more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -20,10 +20,10 @@ from hatchpay.audit.record import Change
 from hatchpay.audit.redact import redact_text
 from hatchpay.clock import Clock
 from hatchpay.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from hatchpay.identity.principal import Reach
+from hatchpay.identity.principal import Limits, Reach
 from hatchpay.ids import IdSource
 
-__all__ = ["Changes", "Work", "found", "roles_of"]
+__all__ = ["Changes", "Work", "found", "roles_of", "within_units"]
 
 
 Row = TypeVar("Row")
@@ -43,8 +43,12 @@ class Work:
         self.new_id = new_id
 
     def key(self, key_id: str) -> KeyRow:
-        """Raises NotFound where the caller's tenant has no such key."""
-        return found(self.transaction.key(self.tenant_id, key_id), "API key")
+        """To be changed. Raises NotFound where the caller's tenant has no such key, Forbidden where it is of
+        business units that are not the caller's.
+        """
+        key = found(self.transaction.key(self.tenant_id, key_id), "API key")
+        self.demand_units(key.business_unit_ids)
+        return key
 
     def role(self, role_id: str) -> RoleRow:
         """Raises NotFound where the caller's tenant has no such role."""
@@ -64,6 +68,11 @@ class Work:
             )
         if not self.reach.limits.cover(granted.limits):
             raise Forbidden("this reaches beyond the limits of the caller", code="grant_exceeds_caller")
+
+    def demand_units(self, unit_ids: Iterable[str] | None) -> None:
+        """Raises Forbidden where the caller is of chosen business units, and these (None: all) are not among them."""
+        if not within_units(self.reach.limits, unit_ids):
+            raise Forbidden("this concerns business units that are not the caller's", code="grant_exceeds_caller")
 
     @contextmanager
     def keeping_an_administrator(self, tenant_id: str) -> Iterator[None]:
@@ -130,6 +139,11 @@ class Changes:
             if permission not in held.permissions:
                 raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
             yield Work(transaction, actor, held, now, self._new_id)
+
+
+def within_units(limits: Limits, unit_ids: Iterable[str] | None) -> bool:
+    mine = limits.business_unit_ids
+    return mine is None or (unit_ids is not None and mine.issuperset(unit_ids))
 
 
 def roles_of(view: DirectoryView, key: KeyRow) -> dict[str, RoleRow]:

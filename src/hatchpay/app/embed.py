@@ -105,8 +105,6 @@ class HatchPayMiddleware:
 def _catalogue(routes: str | Path | Iterable[Route], permissions: Iterable[Permission]) -> Catalogue:
     if isinstance(routes, str | Path):
         if tuple(permissions):
-            raise SettingsError(
-                "permissions stand in the routes file; give them only beside a list of routes"
-            )
+            raise SettingsError("permissions stand in the routes file; give them only beside a list of routes")
         return read_catalogue(Path(routes))
     return catalogue.build(permissions, routes)

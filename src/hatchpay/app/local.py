@@ -64,9 +64,9 @@ class Local:
         self._instances = paths.instances
         self._ledger_path = paths.ledger
         self._recording: tuple[InstanceLock, Ledger] | None = None
-        self._secrets = SecretFiles(paths.secrets, settings.pepper)
         self._from_variable = settings.pepper is not None
         self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
+        self._secrets = SecretFiles(paths.secrets, settings.pepper, needed=self._directory.holds_keys)
         self.history = LedgerReader(paths.ledger)
         self.keys = Keys(self._directory, self.history, wall_us, new_id, self._secrets.peppers)
         self.roles = Roles(self._directory, wall_us, new_id)

@@ -39,15 +39,12 @@ _MOST_REHASHES: Final = 1_000
 class Runtime:
     """Between `start` and `stop` its gate lets requests through; before and after, none."""
 
-    def __init__(
-        self, settings: Settings, catalogue: Catalogue, control_routes: RouteTable | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, control_routes: RouteTable | None = None) -> None:
         self.paths = DataDirectory(settings.data_dir)
-        self.secrets = SecretFiles(self.paths.secrets, settings.pepper)
         self.directory = SqlDirectory(self.paths.directory)
+        self.secrets = SecretFiles(self.paths.secrets, settings.pepper, needed=self.directory.holds_keys)
         self.directory.sync_permissions((*CONTROL_PERMISSIONS, *catalogue.permissions))
         self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers)
-        self.snapshots.refresh()
         self.history = LedgerReader(self.paths.ledger)
         self.metrics = Metrics(self._gauges)
         self.recorder = ProcessRecorder(
@@ -58,9 +55,7 @@ class Runtime:
             observe_wait=self.metrics.observe_commit,
         )
         self.keys = Keys(self.directory, self.history, wall_us, new_id, self.secrets.peppers)
-        self._routes = merge(
-            {"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())}
-        )
+        self._routes = merge({"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())})
         self._proxies = Proxies(settings.proxy_networks)
         self._settings = settings
         self._rehashes: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue(_MOST_REHASHES)
@@ -70,9 +65,7 @@ class Runtime:
         self._poller: threading.Thread | None = None
         self.running = False
 
-    def gate(
-        self, app: Application, control: Application | None = None, *, only_proxies: bool = False
-    ) -> Gate:
+    def gate(self, app: Application, control: Application | None = None, *, only_proxies: bool = False) -> Gate:
         authenticator = ApiKeyAuthenticator(lambda: self.snapshots.current, wall_us, self._note_rehash)
         admission = Admission([authenticator], self._routes, self._proxies, only_proxies=only_proxies)
         key = self.secrets.fingerprint_key()
@@ -127,9 +120,7 @@ class Runtime:
                 failing = False
             except HatchPayError as error:
                 if not failing:
-                    _log.error(
-                        "the directory cannot be read; the last known state stays in force: %s", error.code
-                    )
+                    _log.error("the directory cannot be read; the last known state stays in force: %s", error.code)
                 failing = True
 
     async def _drain(self) -> None:

@@ -24,9 +24,7 @@ def extract(api_keys: list[bytes], authorizations: list[bytes]) -> str | None:
     if len(api_keys) + len(authorizations) > 1:
         if not authorizations or not api_keys:
             raise MalformedRequest("a credential header stands twice", code="duplicate_header")
-        raise MalformedRequest(
-            "X-API-Key and Authorization are two credentials; send one", code="multiple_credentials"
-        )
+        raise MalformedRequest("X-API-Key and Authorization are two credentials; send one", code="multiple_credentials")
     if api_keys:
         text = api_keys[0].decode("latin-1").strip(" \t")
         if "," in text:
@@ -44,12 +42,9 @@ def refuse_in_query(query: bytes) -> None:
     text = query.decode("latin-1")
     for _ in range(3):
         if _KEY_SHAPE.search(text) or any(
-            part.partition("=")[0].strip().lower().replace("-", "_") in _QUERY_NAMES
-            for part in re.split("[&;]", text)
+            part.partition("=")[0].strip().lower().replace("-", "_") in _QUERY_NAMES for part in re.split("[&;]", text)
         ):
-            raise MalformedRequest(
-                "a credential may not stand in the query string", code="credential_in_query"
-            )
+            raise MalformedRequest("a credential may not stand in the query string", code="credential_in_query")
         decoded = unquote_plus(text)
         if decoded == text:
             return

@@ -24,7 +24,7 @@ from hatchpay.errors import DirectoryUnavailable, SettingsError
 from hatchpay.store import directory_migrate
 from hatchpay.store.directory_transaction import SqlTransaction
 from hatchpay.store.directory_view import SqlView
-from hatchpay.store.schema import outbox, permissions
+from hatchpay.store.schema import key_secrets, outbox, permissions
 
 __all__ = ["SqlDirectory"]
 
@@ -107,6 +107,11 @@ class SqlDirectory:
             with self.transaction() as transaction:
                 for permission in self._differing(wanted):
                     transaction.save_permission(permission, platform=permission.name in _PLATFORM)
+
+    def holds_keys(self) -> bool:
+        """Whether any key was ever hashed into it."""
+        with self.connection() as connection:
+            return connection.execute(select(key_secrets.c.key_id).limit(1)).first() is not None
 
     def outbox(self) -> list[Change]:
         """The oldest changes that the ledger has not taken over yet, at most 500."""

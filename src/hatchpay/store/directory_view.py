@@ -103,6 +103,16 @@ class SqlView:
         )
         return list(self.load_keys(self._ids(query)))
 
+    def pepper_versions(self, key_ids: Iterable[str]) -> set[int]:
+        """Those under which any of these keys has a secret."""
+        return {
+            version
+            for part in _chunks(key_ids)
+            for version in self._connection.execute(
+                select(key_secrets.c.pepper_version).where(key_secrets.c.key_id.in_(part)).distinct()
+            ).scalars()
+        }
+
     def secrets_per_pepper(self, now: int) -> dict[int, int]:
         """How many secrets that have not ended are under each pepper version."""
         query = (

@@ -94,9 +94,7 @@ class Ledger:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
                 if version > SCHEMA_VERSION:
                     raise AuditUnavailable(f"the ledger is of a newer version ({version}) than this program")
-                db.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                )
+                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
             finally:
                 db.close()
         except (sqlite3.Error, OSError) as error:
@@ -166,9 +164,7 @@ class Ledger:
             if kind is Completion:
                 batch = [entry.record for entry in group if isinstance(entry, Completion)]
                 records += batch
-                db.executemany(
-                    "DELETE FROM intents WHERE request_id = ?", [(record.request_id,) for record in batch]
-                )
+                db.executemany("DELETE FROM intents WHERE request_id = ?", [(record.request_id,) for record in batch])
                 db.executemany(_INSERT_RECORD, [_row(record) for record in batch])
             elif kind is Intent:
                 db.executemany(
@@ -207,9 +203,7 @@ class LedgerReader:
             records = [_decode(row[1]) for row in rows]
             changes = _changes(db, [record.request_id for record in records])
         shown = [flat(record, changes.get(record.request_id, [])) for record in records]
-        return HistoryPage(
-            shown, rows[-1][0] if rows and (len(rows) == limit or wanted.after is not None) else None
-        )
+        return HistoryPage(shown, rows[-1][0] if rows and (len(rows) == limit or wanted.after is not None) else None)
 
     def last(self) -> int:
         """The sequence number of the newest record; 0 where there is none."""
@@ -267,9 +261,7 @@ def _use_wal(db: sqlite3.Connection, attempts: int = 50) -> None:
 
 def _identity(path: Path) -> tuple[tuple[int, int], ...]:
     """Which files the ledger is right now. Raises OSError where the database or its log is missing."""
-    return tuple(
-        (stat.st_dev, stat.st_ino) for stat in (path.stat(), path.with_name(path.name + "-wal").stat())
-    )
+    return tuple((stat.st_dev, stat.st_ino) for stat in (path.stat(), path.with_name(path.name + "-wal").stat()))
 
 
 def _runs(entries: Iterable[Entry]) -> list[tuple[type[Entry], list[Entry]]]:

@@ -200,9 +200,7 @@ class ProcessRecorder:
             else:
                 self._ready.set_result(None)
                 if count:
-                    _log.warning(
-                        "%d requests of an earlier run have no outcome; recorded as indeterminate", count
-                    )
+                    _log.warning("%d requests of an earlier run have no outcome; recorded as indeterminate", count)
             return
         # Whatever it says, the writer is awake.
         self._late = False

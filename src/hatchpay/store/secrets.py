@@ -33,17 +33,23 @@ class _PepperFile(msgspec.Struct, frozen=True):
 
 
 class SecretFiles:
-    """`variable` is the text of the `pepper` setting, which takes the place of the file where it is given."""
+    """`variable` is the text of the `pepper` setting, which takes the place of the file where it is given.
+
+    `needed` says whether something depends on a pepper already: then a missing file is a loss, not a beginning.
+    """
 
     def __init__(
         self,
         directory: Path,
         variable: str | None = None,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        *,
+        needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._directory = directory
         self._variable = variable
         self._random = random
+        self._needed = needed
 
     def peppers(self) -> Peppers:
         """Made on first call. Raises SettingsError where the file or the variable is damaged or open to others."""
@@ -52,6 +58,8 @@ class SecretFiles:
         if not self._pepper_file.exists():
             with self._locked():
                 if not self._pepper_file.exists():
+                    if self._needed():
+                        raise SettingsError("pepper.json is gone, and keys depend on it: restore it from its backup")
                     self._save(Peppers(1, {1: self._random(_LENGTH)}))
         return self._load()
 
@@ -132,9 +140,7 @@ def _from_variable(text: str) -> Peppers:
     for part in text.split(","):
         version, _, encoded = part.strip().partition(":")
         if not _VERSION.fullmatch(version) or int(version) in keys:
-            raise SettingsError(
-                "HATCHPAY_PEPPER is version:base64, comma-separated, versions from 1, each once"
-            )
+            raise SettingsError("HATCHPAY_PEPPER is version:base64, comma-separated, versions from 1, each once")
         keys[int(version)] = _decode(encoded, "HATCHPAY_PEPPER")
     return Peppers(max(keys), keys)
 

@@ -78,7 +78,10 @@ class DirectorySnapshots:
 
     def _update(self, connection: Connection, position: int, changed: Mapping[str, set[str]]) -> None:
         view = SqlView(connection)
-        peppers = self._peppers() if "pepper" in changed else self.current.peppers
+        peppers = self.current.peppers
+        if "pepper" in changed or not view.pepper_versions(changed.get("key", set())) <= peppers.keys.keys():
+            # The second: somebody rotated the pepper, hashed a key under it, and was killed before saying so.
+            peppers = self._peppers()
         role_ids = changed.get("role", set())
         roles = {role_id: role for role_id, role in self._roles.items() if role_id not in role_ids}
         roles |= {role.id: role for role in view.load_roles(role_ids)}

@@ -94,7 +94,9 @@ json_values = st.recursive(
 @given(json_values)
 def test_a_document_without_repeated_names_names_what_its_top_says(document: object) -> None:
     said = document.get("unit") if isinstance(document, dict) else None
-    assert unit_in_body("application/json", json.dumps(document).encode(), "unit") == (said if said in (UNIT, OTHER) else None)
+    assert unit_in_body("application/json", json.dumps(document).encode(), "unit") == (
+        said if said in (UNIT, OTHER) else None
+    )
 
 
 @pytest.mark.parametrize(

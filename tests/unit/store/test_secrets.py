@@ -282,3 +282,9 @@ def test_of_many_that_rotate_at_once_none_loses_anothers_pepper(folder: Path) ->
 
 def test_no_text_of_the_store_shows_a_secret(folder: Path) -> None:
     assert b64(ONE) not in repr(store(folder, f"1:{b64(ONE)}"))
+
+
+def test_a_pepper_that_is_gone_is_not_replaced_while_keys_depend_on_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="restore it"):
+        SecretFiles(tmp_path / "secrets", needed=lambda: True).peppers()
+    assert not (tmp_path / "secrets" / "pepper.json").exists()

@@ -167,7 +167,7 @@ def test_a_deleted_key_stays_known_with_its_tenant_and_without_grants(world: Wor
 def test_the_peppers_are_read_again_only_when_they_are_said_to_have_changed(world: World, admin: Actor) -> None:
     world.snapshots.refresh()
     world.peppers = Peppers(2, {1: b"\x01" * 32, 2: b"\x02" * 32})
-    world.key(admin)
+    world.units.create(admin, "a change of something else", "UTC")
     world.snapshots.refresh()
     assert world.snapshots.current.peppers.current == 1
 
@@ -278,3 +278,13 @@ def many(world: World, key_id: str, count: int) -> None:
         for table, column in ((api_keys, "id"), (key_roles, "key_id"), (key_secrets, "key_id")):
             row = transaction._connection.execute(select(table).where(table.c[column] == key_id)).one()
             transaction._connection.execute(insert(table), [{**row._mapping, column: one} for one in ids])
+
+
+def test_a_pepper_that_nobody_announced_is_loaded_with_the_first_key_under_it(world: World, demo: Onboarded) -> None:
+    world.snapshots.refresh()
+    world.peppers = Peppers(2, {**world.peppers.keys, 2: b"\x02" * 32})
+    created = world.key(world.admin(demo))
+    world.snapshots.refresh()
+    assert world.snapshots.current.peppers.current == 2
+    entry = world.snapshots.current.keys[encode_id(created.view.id)]
+    assert world.snapshots.current.peppers.verify(created.key, entry.secrets[0].digest, 2)

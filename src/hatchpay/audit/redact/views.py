@@ -26,9 +26,11 @@ _ESCAPE: Final = re.compile(
 )
 # `repr` of bytes writes UTF-8 byte by byte, JSON writes what is beyond the first plane as two surrogates.
 _HEX: Final = "[0-9A-Fa-f]"
-_BYTE: Final = rf"\\+x[89ABab]{_HEX}"
-_UTF8_ESCAPES: Final = re.compile(rf"\\+x(?:[CDcd]{_HEX}{_BYTE}|[Ee]{_HEX}(?:{_BYTE}){{2}}|[Ff]{_HEX}(?:{_BYTE}){{3}})")
-_SURROGATES: Final = re.compile(rf"\\+u([Dd][89ABab]{_HEX}{{2}})\\+u([Dd][C-Fc-f]{_HEX}{{2}})")
+_BYTE: Final = rf"\\++x[89ABab]{_HEX}"
+_UTF8_ESCAPES: Final = re.compile(
+    rf"(?<!\\)\\++x(?:[CDcd]{_HEX}{_BYTE}|[Ee]{_HEX}(?:{_BYTE}){{2}}|[Ff]{_HEX}(?:{_BYTE}){{3}})"
+)
+_SURROGATES: Final = re.compile(rf"(?<!\\)\\++u([Dd][89ABab]{_HEX}{{2}})\\++u([Dd][C-Fc-f]{_HEX}{{2}})")
 _CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": " "}
 _BEYOND_ASCII: Final = re.compile(r"[^\t\n\r -~]")
 _INVISIBLE: Final = frozenset({"Cf", "Mn", "Me", "Cc"})
