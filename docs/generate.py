@@ -28,8 +28,8 @@ def reference() -> str:
             ("name", "read-only", "sensitive", "administrative", "allows to"), map(_permission, PLATFORM_PERMISSIONS)
         ),
         "## Built-in roles\n\n" + _table(("role", "holds", "of HatchPay's own permissions"), _roles()),
-        "## Settings\n\nFrom a command's option, else the variable, else `hatchpay.toml` (or `HATCHPAY_CONFIG`), else the "
-        "default.\n\n" + _table(("name", "variable", "default", "what it is"), _settings()),
+        "## Settings\n\nFrom a command's option, else the variable, else `hatchpay.toml` (or `HATCHPAY_CONFIG`), else "
+        "the default.\n\n" + _table(("name", "variable", "default", "what it is"), _settings()),
         "## Codes\n\nThe `code` of a problem, or the `reason` of a record. Compare these, never texts.\n\n"
         + "\n".join(f"- `{code}`" for code in codes()),
     ]

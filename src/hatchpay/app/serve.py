@@ -179,7 +179,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _settle_collector() -> None:
-    """What was loaded to start with stays; looking through all of it again and again costs up to a fifth of the rate."""
+    """What was loaded to start with stays; to look through all of it again and again costs a part of the rate."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
