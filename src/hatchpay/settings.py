@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     audit_patience_ms: int = 5_000
+    client_patience_s: int = 20
     pepper: str | None = None
 
     def __repr__(self) -> str:
@@ -60,6 +61,7 @@ _DESCRIPTIONS: Final[dict[str, str]] = {
     "tls_cert": "PEM file with the server's certificate chain",
     "tls_key": "PEM file with the certificate's private key",
     "audit_patience_ms": "milliseconds that a request waits for its audit record before it is refused",
+    "client_patience_s": "seconds within which the head of a request must arrive, and for which its body may pause",
     "pepper": "version:base64 of 32 bytes, comma-separated, newest last; by default a file in the data directory",
 }
 _SECRET: Final = frozenset({"pepper"})
@@ -157,6 +159,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"{name} is a number from 0 to 65535")
     if settings.audit_patience_ms < 100:
         raise SettingsError("audit_patience_ms is at least 100")
+    if settings.client_patience_s < 1:
+        raise SettingsError("client_patience_s is at least 1")
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("tls_cert and tls_key belong together")
     try:

@@ -135,7 +135,7 @@ def test_health_and_metrics_have_a_port_of_their_own(tmp_path: Path) -> None:
         assert client.get("/healthz").status_code == 403
         assert httpx.get(f"{server.admin_url}/probe/plain").status_code == 404
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'hatchpay_requests_total{state="completed",status="2xx"} 1.0' in metrics.text
+    assert 'hatchpay_requests_total{state="completed",status="200"} 1.0' in metrics.text
     assert 'hatchpay_refusals_total{reason="route_not_listed"} 1.0' in metrics.text
     assert "hatchpay_request_duration_seconds_bucket" in metrics.text
     assert "hatchpay_audit_healthy 1.0" in metrics.text
@@ -164,3 +164,25 @@ def test_it_ends_in_order_when_told_to_and_answers_what_is_under_way(tmp_path: P
     assert [answer.status_code for answer in answers] == [200]
     assert stored(data_dir)[-1].state == "completed"
     assert list((data_dir / "instances").iterdir()) == []
+
+
+def test_a_client_that_keeps_us_waiting_is_given_up_and_recorded(tmp_path: Path) -> None:
+    admin = onboard(tmp_path / "var")["api_key"]["key"]
+    head = f"POST /probe/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: {admin}\r\n".encode()
+    with serving(tmp_path / "var", PROBE, HATCHPAY_CLIENT_PATIENCE_S="1") as server:
+        address = ("127.0.0.1", server.port)
+        with (
+            socket.create_connection(address, timeout=20) as silent,
+            socket.create_connection(address, timeout=20) as half_head,
+            socket.create_connection(address, timeout=20) as half_body,
+        ):
+            half_head.sendall(head)
+            half_body.sendall(head + b"Content-Length: 9\r\n\r\nhalf")
+            answer = half_head.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"request_timeout" in answer
+            assert silent.recv(1) == b""
+            assert half_body.recv(1) == b""
+    outcomes = {(record.reason, record.state, record.status) for record in stored(tmp_path / "var")}
+    assert ("request_timeout", "refused", 408) in outcomes
+    assert ("role_grants", "disconnected", None) in outcomes

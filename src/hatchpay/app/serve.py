@@ -87,7 +87,7 @@ async def _run(
         main = _Server(
             uvicorn.Config(
                 gate,
-                http=audited_protocol(gate.refuse),
+                http=audited_protocol(gate.refuse, settings.client_patience_s),
                 ws="none",
                 lifespan="on" if protected is not None else "off",
                 proxy_headers=False,

@@ -26,7 +26,7 @@ class Proxies:
 
     def client(self, peer: str | None, forwarded_for: list[bytes]) -> str | None:
         """The nearest address in the chain that is no declared proxy; the peer itself where it is none of them."""
-        if not self.trust(peer):
+        if not (self._networks and self.trust(peer)):
             return str(_parse(peer)) if peer is not None and peer.startswith("::ffff:") else peer
         hops = [hop.strip() for value in forwarded_for for hop in value.decode("latin-1").split(",")]
         nearest = peer

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote
 
+import msgspec
+
 from hatchpay.access.decision import Decision, decide, decide_unit
 from hatchpay.access.routes import Match, RouteTable
 from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated
@@ -32,31 +34,18 @@ _DETAILS: Final = {
 _UNDECIDED: Final = Decision("deny", "malformed_request")
 
 
-class Verdict:
+class Verdict(msgspec.Struct, gc=False):
     """Filled while a request is admitted; what stands in it at any moment is what the record will say."""
 
-    __slots__ = (
-        "claimed",
-        "client_ip",
-        "correlation_id",
-        "decision",
-        "match",
-        "principal",
-        "refusal",
-        "secret_version",
-        "unit",
-    )
-
-    def __init__(self) -> None:
-        self.principal: Principal | None = None
-        self.claimed: Principal | None = None
-        self.secret_version: int | None = None
-        self.match: Match | None = None
-        self.decision = _UNDECIDED
-        self.refusal: HatchPayError | None = None
-        self.client_ip: str | None = None
-        self.correlation_id: str | None = None
-        self.unit: str | None = None
+    client_ip: str | None = None
+    correlation_id: str | None = None
+    principal: Principal | None = None
+    claimed: Principal | None = None
+    secret_version: int | None = None
+    match: Match | None = None
+    unit: str | None = None
+    decision: Decision = _UNDECIDED
+    refusal: HatchPayError | None = None
 
     def deny(self, decision: Decision, refusal: HatchPayError) -> None:
         self.decision = decision
@@ -81,9 +70,8 @@ class Admission:
 
     def judge(self, head: RequestHead, refusal: HatchPayError | None = None) -> Verdict:
         """Everything that can be decided without the body. A `refusal` that is sure already is only attributed."""
-        verdict = Verdict()
-        verdict.client_ip = self._proxies.client(head.peer, head.values(b"x-forwarded-for"))
-        if head.values(b"x-request-id"):
+        verdict = Verdict(self._proxies.client(head.peer, head.values(b"x-forwarded-for")))
+        if b"x-request-id" in head.watched:
             verdict.correlation_id = self._proxies.correlation(head.peer, head.values(b"x-request-id"))
         try:
             if refusal is not None:

@@ -42,7 +42,7 @@ class Intake:
         self._head = head
         self._fingerprint_key = fingerprint_key
         self._redactor: BodyRedactor | None = None
-        self._ahead: deque[Message] = deque()
+        self._ahead: deque[Message] | None = None
         self._ended = False
         self.size = 0
         self.refusal: HatchPayError | None = None
@@ -59,6 +59,7 @@ class Intake:
         declared = self._head.declared_length
         if not self._head.has_body or (not whole and (declared is None or declared > READ_AHEAD)):
             return
+        self._ahead = deque()
         while not (self._ended or self.disconnected):
             message = await self._next()
             if self.refusal is not None:
@@ -67,7 +68,7 @@ class Intake:
 
     def ahead(self) -> bytes:
         """What was read ahead."""
-        return b"".join(message.get("body", b"") for message in self._ahead)
+        return b"".join(message.get("body", b"") for message in self._ahead or ())
 
     def redacted(self, *, final: bool) -> RedactedBody | None:
         """The record's part; None where no body was read. Before the end only a body that is whole by now."""

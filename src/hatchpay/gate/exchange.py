@@ -124,52 +124,60 @@ class Exchange:
 
     async def run(self, app: Application) -> None:
         try:
-            await self._run(app)
+            if not (self._is_free or await self._admitted()):
+                return
+            self._scope["hatchpay"] = Caller(self._account.request_id, self._verdict.principal)
+            self._account.handler_begins()
+            try:
+                await app(self._scope, self._intake.receive, self.send)
+            except Exception as error:
+                self._app_returned = True
+                await self._after_failure(error)
+                return
+            self._app_returned = True
+            if self._ended:
+                await (self._delivery or self._deliver())
+            else:
+                await self._after_silence()
         except asyncio.CancelledError:
             # The server gives up on this request, at the end of its patience during shutdown for example.
             if not self._ended:
                 self._end_unanswered("disconnected")
             raise
 
-    async def _run(self, app: Application) -> None:
+    @property
+    def _is_free(self) -> bool:
+        """Allowed, and with nothing to be read or stored before its handler runs."""
+        return self._safe and self._verdict.refusal is None and not self._head.has_body and self._parts.recorder.healthy
+
+    async def _admitted(self) -> bool:
+        """True where the handler may run: the request is allowed, and where it must be, on record."""
         verdict = self._verdict
         if verdict.refusal is None and self._head.has_body:
             await self._take_in()
         if verdict.refusal is not None:
             await self._refuse(verdict.refusal)
-            return
+            return False
         if self._intake.disconnected:
             self._end_unanswered("disconnected")
-            return
+            return False
         if not (self._safe and self._parts.recorder.healthy):
             try:
                 await self._intend()
             except AuditUnavailable:
                 await self._refuse(_unavailable(), owed=True)
-                return
-        self._scope["hatchpay"] = Caller(self._account.request_id, verdict.principal)
-        self._account.handler_begins()
-        try:
-            await app(self._scope, self._intake.receive, self.send)
-        except Exception as error:
-            self._app_returned = True
-            await self._after_failure(error)
-            return
-        self._app_returned = True
-        if not self._ended:
-            await self._after_silence()
-            return
-        await self._finish()
+                return False
+        return True
 
     async def send(self, message: Message) -> None:
         """What the application is given in place of the server's `send`."""
         kind = message["type"]
         if kind == "http.response.start":
             self._open(message)
-        elif kind == "http.response.body":
-            await self._chunk(message)
-        else:
+        elif kind != "http.response.body":
             raise ResponseAborted(f"the application sent a message that HatchPay does not pass on: {kind}")
+        elif self._is_part(message):
+            await self._pass_on(message)
 
     def _open(self, message: Message) -> None:
         if self._start is not None:
@@ -188,32 +196,37 @@ class Exchange:
         if self._is_bodiless:
             self._hold({"type": "http.response.body", "body": b""})
 
-    async def _chunk(self, message: Message) -> None:
+    def _is_part(self, message: Message) -> bool:
+        """True where more is to follow. What completes the answer is held instead, and what comes after it dropped."""
         if self._start is None:
             raise ResponseAborted("the application sent a body before it began its answer")
         body = message.get("body", b"")
         if self._ended:
             if body and not self._is_bodiless:
                 raise ResponseAborted("the application sent more than it had announced")
-            return
+            return False
         account = self._account
         account.response_size += len(body)
         if self._expected is not None and account.response_size > self._expected:
             raise ResponseAborted("the application sent more than it had announced")
         if not message.get("more_body", False):
             self._hold(message)
-            return
+            return False
         if account.response_size == self._expected:
             # The answer is whole, and what may still follow is empty.
             self._hold({**message, "more_body": False})
-            return
+            return False
+        return True
+
+    async def _pass_on(self, part: Message) -> None:
         if not self._begun:
             # The first byte of an answer in parts is about to leave: from here on its request must be on record.
+            assert self._start is not None  # noqa: S101
             if self._unintended:
                 await self._intend()
             self._begun = True
             await self._send(self._start)
-        await self._send(message)
+        await self._send(part)
 
     async def _take_in(self) -> None:
         """Read ahead what the decision or the intent needs of the body."""
@@ -273,9 +286,6 @@ class Exchange:
             # The application is still busy, with background work of its own for example.
             self._delivery = asyncio.ensure_future(self._deliver())
 
-    async def _finish(self) -> None:
-        await (self._delivery or self._deliver())
-
     async def _deliver(self) -> None:
         """Send what was held, once its record is durable."""
         if self._committed is not None:
@@ -311,7 +321,7 @@ class Exchange:
         """The application raised. What it had finished is still sent; what it had begun is cut off."""
         if self._ended:
             self._report(error)
-            await self._finish()
+            await (self._delivery or self._deliver())
             return
         if self._intake.disconnected:
             self._end_unanswered("disconnected")

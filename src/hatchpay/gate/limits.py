@@ -33,11 +33,14 @@ _AMBIGUOUS: Final = re.compile(
     rb"|%(?:[01][0-9A-Fa-f]|7[Ff]|2[FfEeDd]|5[CcFf]|3[0-9Bb]|4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9AaEe])"
     rb"|%25[0-9A-Fa-f]{2}"
 )
+_UNRESERVED: Final = b"/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def check_path(raw_path: bytes, path: str) -> None:
     """Raises MalformedRequest unless both forms of the path mean the same to everybody (RFC 3986, section 6)."""
-    if not raw_path.startswith(b"/") or _AMBIGUOUS.search(raw_path):
+    # Most paths hold nothing that could be ambiguous, which is told in a quarter of the expression's time.
+    plain = not raw_path.translate(None, _UNRESERVED) and b"//" not in raw_path and b"/." not in raw_path
+    if not raw_path.startswith(b"/") or (not plain and _AMBIGUOUS.search(raw_path)):
         raise MalformedRequest("the path is not in its one canonical form", code="path_not_canonical")
     text = raw_path.decode("ascii")
     if "%" in text:

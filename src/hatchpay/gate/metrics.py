@@ -58,7 +58,7 @@ class Metrics(Collector):
 
     def __init__(self, gauges: Gauges) -> None:
         self._gauges = gauges
-        self._requests: Counter[tuple[str, str]] = Counter()
+        self._requests: Counter[tuple[str, int | None]] = Counter()
         self._refusals: Counter[str] = Counter()
         self._durations = _Histogram()
         self._commits = _Histogram()
@@ -66,7 +66,7 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def observe(self, record: Record) -> None:
-        self._requests[record.state, str((record.status or 0) // 100) + "xx"] += 1
+        self._requests[record.state, record.status] += 1
         self._durations.add(record.response_time_us)
         if record.state == "refused":
             self._refusals[record.reason] += 1
@@ -77,7 +77,7 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         requests = CounterMetricFamily("hatchpay_requests", "Requests by final state", labels=["state", "status"])
         for (state, status), count in self._requests.copy().items():
-            requests.add_metric([state, status], count)
+            requests.add_metric([state, str(status or "none")], count)
         yield requests
         refusals = CounterMetricFamily("hatchpay_refusals", "Refused requests by reason", labels=["reason"])
         for reason, count in self._refusals.copy().items():

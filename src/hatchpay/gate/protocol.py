@@ -24,28 +24,51 @@ __all__ = ["RefuseHead", "audited_protocol"]
 RefuseHead = Callable[[HatchPayError, Scope, Receive, Send], Awaitable[None]]
 
 
-def audited_protocol(refuse: RefuseHead) -> type[asyncio.Protocol]:
-    """The protocol class for uvicorn's `http` option. `refuse` answers what never became a request."""
+def audited_protocol(refuse: RefuseHead, patience_s: float) -> type[asyncio.Protocol]:
+    """The protocol class for uvicorn's `http` option. `refuse` answers what never became a request.
+
+    A head must arrive within `patience_s` seconds, and a body must not pause for longer.
+    """
 
     class AuditedProtocol(_AuditedProtocol):
         refuse_head = staticmethod(refuse)
+        patience = patience_s
 
     return AuditedProtocol
 
 
 class _AuditedProtocol(HttpToolsProtocol):
+    """A connection is looked at now and then, and given up where its client keeps it waiting for too long."""
+
     refuse_head: RefuseHead
+    patience: float
+    _next_look: asyncio.TimerHandle | None = None
+    _heard_at = 0.0
+    _head_since = 0.0
     _unfinished_head = 0
     _without_progress = 0
     _in_head = True
     _given_up = False
     _begun = False
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._heard_at = self.loop.time()
+        self._next_look = self.loop.call_later(self.patience / 2, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         if self._given_up:
             return
         self._unset_keepalive_if_required()
+        self._heard_at = self.loop.time()
         if self._in_head:
+            if not self._unfinished_head:
+                self._head_since = self._heard_at
             self._unfinished_head += len(data)
         else:
             self._without_progress += len(data)
@@ -58,24 +81,22 @@ class _AuditedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._give_up(MalformedRequest("this is not a well-formed HTTP request", code="malformed_http"))
         else:
-            if max(self._unfinished_head if self._in_head else 0, self._without_progress) > MAX_HEADERS:
+            if (self._unfinished_head if self._in_head else self._without_progress) > MAX_HEADERS:
                 self._give_up(headers_too_large())
 
     def on_message_begin(self) -> None:
         self._in_head = self._begun = True
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers come this way too, and must not become headers of a request that was decided without them.
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in self.headers):
-            # The parser would refuse it too, but only once an answer to the head is under way.
-            raise MalformedRequest("a body is chunked or not encoded", code="malformed_http")
+        for name, value in self.headers:
+            if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                # The parser would refuse it too, but only once an answer to the head is under way.
+                raise MalformedRequest("a body is chunked or not encoded", code="malformed_http")
         super().on_headers_complete()
         self._in_head = False
+        # Trailers go where nobody looks: they must not become headers of a request that was decided without them.
+        self.headers = []
         if not self.url.startswith(b"/") or b"#" in self.url:
             # An authority or a fragment, which the parser drops, is for the gate to see and refuse.
             self.scope["raw_path"] = self.url
@@ -88,6 +109,20 @@ class _AuditedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
         self._unfinished_head = self._without_progress = 0
+
+    def _look(self) -> None:
+        self._next_look = self.loop.call_later(self.patience / 2, self._look)
+        now = self.loop.time()
+        if self._given_up or self.transport.is_closing():
+            return
+        if not self._in_head:
+            waiting = self.cycle is not None and self.cycle.more_body and not self.flow.read_paused
+            if waiting and not self.cycle.response_complete and now - self._heard_at > self.patience:
+                self._give_up(_too_slow())
+        elif self._unfinished_head and now - self._head_since > self.patience:
+            self._give_up(_too_slow())
+        elif not self._begun and now - self._heard_at > self.patience:
+            self.transport.close()
 
     def _give_up(self, refusal: HatchPayError) -> None:
         """Nothing more is read from this connection. A head is refused; a broken body ends its request."""
@@ -140,3 +175,7 @@ class _AuditedProtocol(HttpToolsProtocol):
         except Exception:
             return "INVALID"
         return method or "INVALID"
+
+
+def _too_slow() -> MalformedRequest:
+    return MalformedRequest("the request did not arrive in time", code="request_timeout", status=408)

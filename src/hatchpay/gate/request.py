@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 from hatchpay.errors import MalformedRequest
@@ -18,7 +18,6 @@ from hatchpay.gate.limits import (
 __all__ = ["RequestHead", "Scope"]
 
 Scope = MutableMapping[str, Any]
-Headers = Iterable[tuple[bytes, bytes]]
 
 _NONE: Final[list[bytes]] = []
 _WATCHED: Final = frozenset(
@@ -41,7 +40,6 @@ class RequestHead:
     """A request before its body. Building it never fails; `check` says what is wrong with it."""
 
     __slots__ = (
-        "_watched",
         "declared_length",
         "headers",
         "http_version",
@@ -51,6 +49,7 @@ class RequestHead:
         "query",
         "raw_path",
         "size",
+        "watched",
     )
 
     def __init__(self, scope: Scope) -> None:
@@ -59,21 +58,24 @@ class RequestHead:
         self.raw_path: bytes = scope.get("raw_path") or b""
         self.path: str = scope.get("path", "")
         self.query: bytes = scope.get("query_string") or b""
-        self.headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        headers = scope["headers"]
+        self.headers: list[tuple[bytes, bytes]] = headers if type(headers) is list else list(headers)
         client = scope.get("client")
         self.peer: str | None = client[0] if client else None
         self.declared_length: int | None = None
-        watched: dict[bytes, list[bytes]] = {}
+        self.watched: dict[bytes, list[bytes]] = {}
         size = len(self.raw_path) + len(self.query)
         for name, value in self.headers:
             size += len(name) + len(value) + 4
             if name in _WATCHED:
-                watched.setdefault(name, []).append(value)
+                if name in self.watched:
+                    self.watched[name].append(value)
+                else:
+                    self.watched[name] = [value]
         self.size = size
-        self._watched = watched
 
     def values(self, name: bytes) -> list[bytes]:
-        return self._watched.get(name, _NONE)
+        return self.watched.get(name, _NONE)
 
     @property
     def content_type(self) -> str:
@@ -84,7 +86,7 @@ class RequestHead:
 
     @property
     def has_body(self) -> bool:
-        return bool(self.declared_length) or b"transfer-encoding" in self._watched
+        return bool(self.declared_length) or b"transfer-encoding" in self.watched
 
     def check(self) -> None:
         """Raises MalformedRequest where the head is too large or ambiguous. Sets `declared_length`."""
@@ -94,11 +96,11 @@ class RequestHead:
             raise MalformedRequest("the server gives no raw path to decide on", code="raw_path_missing")
         check_path(self.raw_path, self.path)
         check_version(self.http_version)
-        if len(self.values(b"host")) > 1:
+        if len(self.watched.get(b"host", _NONE)) > 1:
             raise MalformedRequest("the Host header stands twice", code="duplicate_header", field="Host")
-        if b"content-length" in self._watched or b"transfer-encoding" in self._watched:
-            chunked = b"transfer-encoding" in self._watched
+        if b"content-length" in self.watched or b"transfer-encoding" in self.watched:
+            chunked = b"transfer-encoding" in self.watched
             check_transfer(self.values(b"transfer-encoding"), self.http_version)
             self.declared_length = check_length(self.values(b"content-length"), chunked)
-        if b"upgrade" in self._watched and any(b"websocket" in value.lower() for value in self.values(b"upgrade")):
+        if b"upgrade" in self.watched and any(b"websocket" in value.lower() for value in self.values(b"upgrade")):
             raise MalformedRequest("WebSockets are not listed", code="websocket_not_allowed", status=403)
