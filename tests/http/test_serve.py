@@ -186,3 +186,16 @@ def test_a_client_that_keeps_us_waiting_is_given_up_and_recorded(tmp_path: Path)
     outcomes = {(record.reason, record.state, record.status) for record in stored(tmp_path / "var")}
     assert ("request_timeout", "refused", 408) in outcomes
     assert ("role_grants", "disconnected", None) in outcomes
+
+
+def test_a_ledger_that_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
+    onboard(tmp_path / "var")
+    (tmp_path / "var" / "ledger.db").unlink()
+    assert "restore it" in refused(tmp_path / "var", PROBE)
+    assert not (tmp_path / "var" / "ledger.db").exists()
+
+
+def test_a_pepper_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    onboard(tmp_path / "var")
+    (tmp_path / "var" / "secrets" / "pepper.json").unlink()
+    assert "restore it" in refused(tmp_path / "var", PROBE)

@@ -59,8 +59,7 @@ class Local:
         if not paths.directory.exists():
             if not create:
                 raise _no_data(settings)
-            # Before the directory: where there is one of those, a missing ledger is a loss, not a beginning.
-            Ledger(paths.ledger, "", busy_timeout_s=_PATIENCE_S).create()
+            paths.prepare()
         self._instances = paths.instances
         self._ledger_path = paths.ledger
         self._recording: tuple[InstanceLock, Ledger] | None = None

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
+
+from hatchpay.errors import SettingsError
+from hatchpay.store.ledger import Ledger
 
 __all__ = ["DataDirectory"]
+
+_PATIENCE_S: Final = 15.0
 
 
 class DataDirectory:
@@ -17,3 +23,13 @@ class DataDirectory:
         self.ledger = self.root / "ledger.db"
         self.instances = self.root / "instances"
         self.secrets = self.root / "secrets"
+
+    def prepare(self) -> None:
+        """Make the ledger of a new data directory. Raises SettingsError where one that was there is missing.
+
+        The ledger comes before the directory, so that a directory without one tells of a loss, not of a beginning.
+        """
+        if not self.directory.exists():
+            Ledger(self.ledger, "", busy_timeout_s=_PATIENCE_S).create()
+        elif not self.ledger.exists():
+            raise SettingsError(f"{self.ledger} is gone: restore it from its backup, since it is the record")

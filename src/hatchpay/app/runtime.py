@@ -41,6 +41,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, catalogue: Catalogue, control_routes: RouteTable | None = None) -> None:
         self.paths = DataDirectory(settings.data_dir)
+        self.paths.prepare()
         self.directory = SqlDirectory(self.paths.directory)
         self.secrets = SecretFiles(self.paths.secrets, settings.pepper, needed=self.directory.holds_keys)
         self.directory.sync_permissions((*CONTROL_PERMISSIONS, *catalogue.permissions))

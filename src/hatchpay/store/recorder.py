@@ -23,7 +23,6 @@ import msgspec
 from hatchpay.audit.record import Entry
 from hatchpay.errors import AuditUnavailable
 from hatchpay.store.instance import InstanceLock
-from hatchpay.store.ledger import Ledger
 from hatchpay.store.writer import ANSWER, DURABLE, FAILED, PREFIX
 
 __all__ = ["ProcessRecorder"]
@@ -84,9 +83,8 @@ class ProcessRecorder:
         self.restarts = 0
 
     async def start(self) -> None:
-        """Create the ledger where there is none, start the writer and wait for it. Raises AuditUnavailable."""
+        """Start the writer and wait for it. Raises AuditUnavailable, as it does where there is no ledger."""
         self._loop = asyncio.get_running_loop()
-        Ledger(self._ledger, self._instance).create()
         self._lock = InstanceLock(self._instances, self._instance)
         self._ready = self._loop.create_future()
         self._spawn()
@@ -110,7 +108,9 @@ class ProcessRecorder:
             await asyncio.wait(waiting, timeout=self._patience_s)
         self._disconnect()
         if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
+            # One that hangs is left to finish what it has; it holds the lock for as long as that takes.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, self._patience_s)
             self._process = None
         self._lock.release()
 
