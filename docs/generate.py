@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from hatchpay.access.permission import CONTROL_PERMISSIONS, PLATFORM_PERMISSIONS, Permission
 from hatchpay.access.role import BUILTIN_DESCRIPTIONS, BUILTIN_ROLES, builtin_permissions
 from hatchpay.control.routes import CONTROL_ROUTES
+from hatchpay.identity.ports import KeyState
 from hatchpay.settings import Settings, describe
 
+_CODE_KEYWORDS = {"code", "reason", "unknown"}
+_CODE_CALLS = {"Decision", "Invalid", "distinct"}
+_CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
 
@@ -47,14 +53,14 @@ def codes() -> list[str]:
 
 def _codes(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call):
-        yield from (_text(keyword.value) for keyword in node.keywords if keyword.arg == "code" and _text(keyword.value))
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name in {"Decision", "Invalid"}:
-            position = 1 if name == "Decision" else 0
-            if len(node.args) > position and _text(node.args[position]):
-                yield _text(node.args[position])
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        yield from (_text(keyword.value) for keyword in node.keywords if keyword.arg in _CODE_KEYWORDS)
+        if name in _CODE_CALLS:
+            yield from filter(_CODE.fullmatch, map(_text, node.args))
     elif isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["default_code"]:
         yield _text(node.value)
+    elif isinstance(node, ast.JoinedStr) and ast.unparse(node) == "f'key_{entry.state}'":
+        yield from (f"key_{state}" for state in get_args(KeyState) if state != "enabled")
 
 
 def _text(node: ast.expr) -> str:

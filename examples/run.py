@@ -8,20 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hatchpay.settings import load
-
 HATCHPAY = [sys.executable, "-m", "hatchpay.app"]
 FIRST_STEPS = Path(__file__).with_name("first_steps.sh")
 
 
 def main() -> None:
-    if not (load()[0].data_dir / "directory.db").exists():
+    if not _has_tenant():
         onboarded = json.loads(_hatchpay("tenants", "onboard", "Demo", "--json"))
         print(f'Tenant "Demo" is onboarded. Its first admin key, shown this once:\n\n  {onboarded["api_key"]["key"]}\n')
         print("Paste into another terminal, in this directory:\n")
         print(f"export ADMIN_KEY={onboarded['api_key']['key']}\n")
         print(FIRST_STEPS.read_text(), flush=True)
     os.execv(sys.executable, [*HATCHPAY, "serve", "examples.payments_api:app"])  # noqa: S606
+
+
+def _has_tenant() -> bool:
+    listed = subprocess.run([*HATCHPAY, "tenants", "list", "--json"], capture_output=True, text=True, check=False)  # noqa: S603
+    return listed.returncode == 0 and bool(json.loads(listed.stdout)["data"])
 
 
 def _hatchpay(*arguments: str) -> str:

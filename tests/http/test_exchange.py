@@ -52,6 +52,15 @@ def frozen_writer(probe: tuple[Server, str]) -> Iterator[int]:
     os.kill(pid, signal.SIGCONT)
 
 
+def received_until(connection: socket.socket, end: bytes) -> bytes:
+    received = b""
+    while not received.endswith(end):
+        part = connection.recv(4096)
+        assert part, f"closed after {received!r}"
+        received += part
+    return received
+
+
 def raw_request(server: Server, key: str, method: str, behaviour: str) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
     head = f"{method} /probe/{behaviour} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Length: 0\r\n\r\n"
@@ -90,7 +99,7 @@ def test_extensions_that_send_past_the_record_are_not_offered(client: httpx.Clie
     assert client.get("/probe/extension").text == ""
 
 
-@pytest.mark.parametrize("behaviour", ["raises", "silent"])
+@pytest.mark.parametrize("behaviour", ["raises", "silent", "panics", "cancels", "injects", "odd", "stints"])
 def test_an_application_that_fails_is_answered_for_and_recorded_as_failed(client: httpx.Client, behaviour: str) -> None:
     answer = client.post(f"/probe/{behaviour}")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
@@ -163,7 +172,7 @@ def test_the_last_byte_waits_for_the_record_and_the_bytes_before_do_not(
             connection.recv(1)
         os.kill(frozen_writer, signal.SIGCONT)
         connection.settimeout(20)
-        assert connection.recv(4096).endswith(b"ok")
+        assert received_until(connection, b"ok").startswith(b"HTTP/1.1 200")
 
 
 def test_a_streamed_answer_begins_only_with_a_durable_intent(probe: tuple[Server, str], frozen_writer: int) -> None:
@@ -175,10 +184,7 @@ def test_a_streamed_answer_begins_only_with_a_durable_intent(probe: tuple[Server
             connection.recv(1)
         os.kill(frozen_writer, signal.SIGCONT)
         connection.settimeout(20)
-        received = b""
-        while not received.endswith(b"0\r\n\r\n"):
-            received += connection.recv(4096)
-        assert b"three" in received
+        assert b"three" in received_until(connection, b"0\r\n\r\n")
 
 
 def test_an_outcome_that_cannot_be_recorded_never_looks_like_a_plain_failure(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import signal
 import socket
+import sqlite3
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -175,7 +178,11 @@ def test_a_client_that_keeps_us_waiting_is_given_up_and_recorded(tmp_path: Path)
             socket.create_connection(address, timeout=20) as silent,
             socket.create_connection(address, timeout=20) as half_head,
             socket.create_connection(address, timeout=20) as half_body,
+            socket.create_connection(address, timeout=20) as refused_body,
         ):
+            refused_body.sendall(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            assert refused_body.recv(4096).startswith(b"HTTP/1.1 401")
+            refused_body.sendall(b"x")
             half_head.sendall(head)
             half_body.sendall(head + b"Content-Length: 9\r\n\r\nhalf")
             answer = half_head.recv(4096)
@@ -183,6 +190,7 @@ def test_a_client_that_keeps_us_waiting_is_given_up_and_recorded(tmp_path: Path)
             assert b"request_timeout" in answer
             assert silent.recv(1) == b""
             assert half_body.recv(1) == b""
+            assert refused_body.recv(1) == b""
     outcomes = {(record.reason, record.state, record.status) for record in stored(tmp_path / "var")}
     assert ("request_timeout", "refused", 408) in outcomes
     assert ("role_grants", "disconnected", None) in outcomes
@@ -199,3 +207,44 @@ def test_a_pepper_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     onboard(tmp_path / "var")
     (tmp_path / "var" / "secrets" / "pepper.json").unlink()
     assert "restore it" in refused(tmp_path / "var", PROBE)
+
+
+def test_a_directory_that_is_restored_is_taken_up_by_the_running_server(tmp_path: Path) -> None:
+    data_dir = tmp_path / "var"
+    onboarded = onboard(data_dir)
+    admin = onboarded["api_key"]["key"]
+    with serving(data_dir, PROBE) as server, server.client(admin) as client:
+        copy = data_dir / "copy.db"
+        source, target = sqlite3.connect(data_dir / "directory.db"), sqlite3.connect(copy)
+        source.backup(target)
+        source.close()
+        target.close()
+        for name in ("directory.db-wal", "directory.db-shm"):
+            (data_dir / name).unlink(missing_ok=True)
+        copy.rename(data_dir / "directory.db")
+        made = json.loads(hatchpay(data_dir, "keys", "create", "after", "--json").stdout)
+        hatchpay(data_dir, "keys", "roles", made["id"], "admin")
+        eventually(lambda: client.get("/probe/plain", headers={"X-API-Key": made["key"]}).status_code == 200)
+        hatchpay(data_dir, "keys", "delete", onboarded["api_key"]["id"])
+        eventually(lambda: client.get("/probe/plain").status_code == 401)
+
+
+def test_a_directory_that_is_gone_ends_all_permission_until_it_is_back(tmp_path: Path) -> None:
+    data_dir = tmp_path / "var"
+    admin = onboard(data_dir)["api_key"]["key"]
+    with serving(data_dir, PROBE) as server, server.client(admin) as client:
+        (data_dir / "directory.db").rename(data_dir / "away")
+        eventually(lambda: client.get("/probe/plain").status_code == 503)
+        assert client.get("/probe/plain").json()["code"] == "directory_unavailable"
+        assert httpx.get(f"{server.admin_url}/readyz").json()["failing"] == ["directory"]
+        (data_dir / "away").rename(data_dir / "directory.db")
+        eventually(lambda: client.get("/probe/plain").status_code == 200)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Polls; the limit is pytest's own patience, and far beyond what is waited for."""
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came true")

@@ -26,6 +26,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "tls_cert": ("/etc/cert.pem", Path("/etc/cert.pem")),
     "tls_key": ("/etc/key.pem", Path("/etc/key.pem")),
     "audit_patience_ms": ("250", 250),
+    "client_patience_s": ("7", 7),
     "pepper": (f"1:{SECRET}", f"1:{SECRET}"),
 }
 
@@ -78,6 +79,7 @@ def test_every_setting_can_come_from_the_file() -> None:
         tls_cert = "/etc/cert.pem"
         tls_key = "/etc/key.pem"
         audit_patience_ms = 250
+        client_patience_s = 7
         pepper = "1:{SECRET}"
         """
     )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterable
+from time import monotonic
 from typing import Final
 
 from hatchpay.access.catalogue import Catalogue
@@ -33,6 +34,7 @@ __all__ = ["Runtime"]
 
 _log: Final = logging.getLogger("hatchpay")
 _POLL_EVERY_S: Final = 0.05
+_STALE_AFTER_S: Final = 5.0
 _MOST_REHASHES: Final = 1_000
 
 
@@ -65,10 +67,13 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
         self._poller: threading.Thread | None = None
         self.running = False
+        self._refreshed_at = monotonic()
 
     def gate(self, app: Application, control: Application | None = None, *, only_proxies: bool = False) -> Gate:
         authenticator = ApiKeyAuthenticator(lambda: self.snapshots.current, wall_us, self._note_rehash)
-        admission = Admission([authenticator], self._routes, self._proxies, only_proxies=only_proxies)
+        admission = Admission(
+            [authenticator], self._routes, self._proxies, only_proxies=only_proxies, is_current=self._is_current
+        )
         key = self.secrets.fingerprint_key()
         return Gate(app, Parts(admission, self.recorder, wall_us, new_id, key, self.metrics.observe), control)
 
@@ -79,6 +84,7 @@ class Runtime:
         await self._drain()
         self._tasks = [asyncio.create_task(self._rehash())]
         self._poller = threading.Thread(target=self._poll, name="hatchpay-directory", daemon=True)
+        self._refreshed_at = monotonic()
         self._poller.start()
         self.running = True
 
@@ -106,9 +112,15 @@ class Runtime:
         failing = []
         if not self.running:
             failing.append("starting")
-        elif not self.recorder.healthy:
+        if self.running and not self.recorder.healthy:
             failing.append("audit")
+        if self.running and not self._is_current():
+            failing.append("directory")
         return failing
+
+    def _is_current(self) -> bool:
+        """Whether other processes' changes have been heard of lately. A revocation must not be outlived for long."""
+        return monotonic() - self._refreshed_at < _STALE_AFTER_S
 
     def _poll(self) -> None:
         """Other processes' changes, within the 250 ms that are promised. A thread, so that loading a large change
@@ -116,13 +128,17 @@ class Runtime:
         failing = False
         while not self._stopping.wait(_POLL_EVERY_S):
             try:
-                if self.snapshots.refresh():
-                    asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
-                failing = False
-            except HatchPayError as error:
+                changed = self.snapshots.refresh()
+            except Exception as error:
+                # Whatever it is, it must not end this thread: nobody would hear of revocations any more.
                 if not failing:
-                    _log.error("the directory cannot be read; the last known state stays in force: %s", error.code)
+                    _log.error("the directory cannot be read: %s", _named(error))
                 failing = True
+                continue
+            self._refreshed_at = monotonic()
+            failing = False
+            if changed:
+                asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
 
     async def _drain(self) -> None:
         """Import the outbox into the ledger. What does not get there stays in the outbox, for the next time."""
@@ -144,8 +160,8 @@ class Runtime:
             try:
                 await asyncio.to_thread(self.keys.rehash, key_id, text, secret_version)
                 await asyncio.to_thread(self.snapshots.refresh)
-            except HatchPayError as error:
-                _log.error("a key could not be hashed anew: %s", error.code)
+            except Exception as error:
+                _log.error("a key could not be hashed anew: %s", _named(error))
 
     def _gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "hatchpay_audit_healthy", "1 while records can be stored", float(self.recorder.healthy)
@@ -179,3 +195,8 @@ class Runtime:
             "API keys in the snapshot, deleted ones included",
             float(len(self.snapshots.current.keys)),
         )
+
+
+def _named(error: Exception) -> str:
+    """An error of ours by its code, any other by its type: its text may hold anything."""
+    return error.code if isinstance(error, HatchPayError) else type(error).__name__

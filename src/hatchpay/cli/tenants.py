@@ -25,6 +25,7 @@ def onboard(session: Session, name: Annotated[str, typer.Argument(metavar="NAME"
         session.out.document({"tenant": done.tenant, "api_key": key})
         return
     session.out.one(done.tenant)
+    session.out.one(done.api_key.view)
     session.out.secret(done.api_key)
 
 

@@ -21,6 +21,7 @@ __all__ = ["CHALLENGE", "answer", "frames", "install", "internal_error"]
 
 CHALLENGE: Final = 'Bearer realm="hatchpay", ApiKey realm="hatchpay" header="X-API-Key"'
 _log: Final = logging.getLogger("hatchpay.control")
+_DENIALS: Final = frozenset({401, 403, 409})
 _table: Final = RouteTable(CONTROL_ROUTES)
 
 
@@ -35,7 +36,11 @@ def answer(error: HatchPayError, scope: Mapping[str, Any], headers: Mapping[str,
         chosen["WWW-Authenticate"] = CHALLENGE
     if shown.status == 503:
         chosen["Retry-After"] = "1"
-    body = msgspec.json.encode(problem(shown, getattr(scope.get(SCOPE_KEY), "request_id", None)))
+    caller = scope.get(SCOPE_KEY)
+    refused = getattr(caller, "refused", None)
+    if refused is not None and shown.status < 500:
+        refused(shown.code, shown.status in _DENIALS)
+    body = msgspec.json.encode(problem(shown, getattr(caller, "request_id", None)))
     return Response(body, shown.status, chosen, media_type="application/problem+json")
 
 
@@ -77,7 +82,7 @@ def _translated(status: int, request: Request) -> Response:
     if status == 404:
         return answer(NotFound("the control API has no such path"), request.scope)
     if status == 405:
-        allowed = sorted(method for method in METHODS if _table.match(method, request.scope["path"]))
+        allowed = sorted(method for method in (*METHODS, "HEAD") if _table.match(method, request.scope["path"]))
         error = HatchPayError("this path has no such method", code="method_not_allowed", status=405)
         return answer(error, request.scope, {"Allow": ", ".join(allowed)})
     return answer(HatchPayError("the request was refused", code="refused", status=status), request.scope)

@@ -14,6 +14,8 @@ from hatchpay.ids import PLATFORM_TENANT_ID
 __all__ = ["Account"]
 
 _LONGEST_METHOD = 16
+_LONGEST_HEAD = 8 * 1024
+_LONGEST_URL = 2 * 1024
 
 
 class Account:
@@ -62,8 +64,7 @@ class Account:
         principal, claimed, match = verdict.principal, verdict.claimed, verdict.match
         owner = principal or claimed
         body = self._intake.redacted(final=finished is not None)
-        url = redact_url(head.raw_path, head.query)
-        headers = redact_headers(head.headers)
+        url, headers = _redacted_head(head)
         built = perf_counter_ns()
         # By position, in the order of the fields: by name it costs a microsecond more, of about thirty in all.
         return Record(
@@ -97,3 +98,20 @@ class Account:
             (built - finished) // 1000 if finished else 0,
             state,
         )
+
+
+def _redacted_head(head: RequestHead) -> tuple[str, dict[str, str]]:
+    """URL and headers for the record. Of an oversized head only the beginning is looked at and kept: redacting all
+    of it would let anybody, without a key, keep the server busy.
+    """
+    if head.size <= _LONGEST_HEAD:
+        return redact_url(head.raw_path, head.query), redact_headers(head.headers)
+    url = redact_url(head.raw_path[: 2 * _LONGEST_URL], head.query[: 2 * _LONGEST_URL])
+    # What the cut has halved stands in the second half, which is not kept.
+    url = url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL] + "[cut]"
+    kept, room = [], _LONGEST_HEAD
+    for name, value in head.headers:
+        room -= len(name) + len(value)
+        if room > 0:
+            kept.append((name, value))
+    return url, redact_headers(kept)

@@ -13,6 +13,7 @@ __all__ = ["Proxies", "contains"]
 
 _CORRELATION: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _LONGEST_CHAIN: Final = 32
+_WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 
 class Proxies:
@@ -25,15 +26,18 @@ class Proxies:
         return bool(self._networks) and peer is not None and contains(self._networks, peer)
 
     def client(self, peer: str | None, forwarded_for: list[bytes]) -> str | None:
-        """The nearest address in the chain that is no declared proxy; the peer itself where it is none of them."""
+        """The nearest address in the chain that is no declared proxy; the peer itself where it is none of them.
+
+        None where a declared proxy names something that is no address: then nobody knows who it is.
+        """
         if not (self._networks and self.trust(peer)):
             return str(_parse(peer)) if peer is not None and peer.startswith("::ffff:") else peer
         hops = [hop.strip() for value in forwarded_for for hop in value.decode("latin-1").split(",")]
         nearest = peer
         for hop in reversed(hops[-_LONGEST_CHAIN:]):
-            address = _parse(hop)
+            address = _parse(_without_port(hop))
             if address is None:
-                break
+                return None
             nearest = str(address)
             if not contains(self._networks, nearest):
                 break
@@ -44,6 +48,12 @@ class Proxies:
         if len(request_ids) == 1 and self.trust(peer) and _CORRELATION.fullmatch(request_ids[0]):
             return request_ids[0].decode("ascii")
         return None
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
+    match = _WITH_PORT.fullmatch(hop)
+    return (match[1] or match[2]) if match else hop
 
 
 def contains(networks: tuple[IPNetwork, ...], address: str) -> bool:

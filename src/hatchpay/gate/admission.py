@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -10,7 +10,7 @@ import msgspec
 
 from hatchpay.access.decision import Decision, decide, decide_unit
 from hatchpay.access.routes import Match, RouteTable
-from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated
+from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated, Unavailable
 from hatchpay.gate.addresses import Proxies, contains
 from hatchpay.gate.request import RequestHead
 from hatchpay.gate.units import unit_in_head
@@ -53,7 +53,9 @@ class Verdict(msgspec.Struct, gc=False):
 
 
 class Admission:
-    """Stateless but for what it is given. `only_proxies` refuses every peer that is no declared proxy."""
+    """Stateless but for what it is given. `only_proxies` refuses every peer that is no declared proxy; while
+    `is_current` is False, what asks for a permission is refused, since it may have been revoked.
+    """
 
     def __init__(
         self,
@@ -62,11 +64,13 @@ class Admission:
         proxies: Proxies,
         *,
         only_proxies: bool = False,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._routes = routes
         self._proxies = proxies
         self._only_proxies = only_proxies
+        self._is_current = is_current
 
     def judge(self, head: RequestHead, refusal: HatchPayError | None = None) -> Verdict:
         """Everything that can be decided without the body. A `refusal` that is sure already is only attributed."""
@@ -131,6 +135,10 @@ class Admission:
             verdict.deny(decision, _refusal(decision))
             return
         verdict.decision = decision
+        if decision.rule is not None and decision.rule.startswith("role:") and not self._is_current():
+            stale = Unavailable("permissions cannot be looked up at the moment", code="directory_unavailable")
+            verdict.deny(Decision("deny", stale.code), stale)
+            return
         principal = verdict.principal
         if principal is not None and principal.limits.networks is not None and decision.rule != "route:open":
             address = verdict.client_ip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -17,6 +18,7 @@ __all__ = ["Intake", "Receive"]
 Receive = Callable[[], Awaitable[Message]]
 
 READ_AHEAD: Final = 64 * 1024
+_LARGE_CHUNK: Final = 8 * 1024
 
 
 class Intake:
@@ -93,4 +95,7 @@ class Intake:
             if self._redactor is None:
                 self._redactor = BodyRedactor(self._head.content_type, self._fingerprint_key)
             self._redactor.feed(chunk)
+            if len(chunk) > _LARGE_CHUNK:
+                # A large body is redacted at the expense of its own request, not of all others'.
+                await asyncio.sleep(0)
         return message

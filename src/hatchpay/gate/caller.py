@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from hatchpay.identity.principal import Principal
@@ -10,10 +12,15 @@ __all__ = ["Caller"]
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """`principal` is None only on open routes that were called without a credential."""
+    """`principal` is None only on open routes that were called without a credential.
+
+    `refused(reason, denied)` tells the record, before the answer begins, that the handler turns the request away:
+    `reason` is a stable code, `denied` whether the caller was not allowed, rather than asked for something wrong.
+    """
 
     request_id: str
     principal: Principal | None
+    refused: Callable[[str, bool], None]
 
     def may(self, permission: str) -> bool:
         return self.principal is not None and self.principal.may(permission)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import traceback
 from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
@@ -40,6 +41,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log: Final = logging.getLogger("hatchpay.gate")
 _SAFE: Final = frozenset({"GET", "HEAD"})
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -82,6 +84,7 @@ class Exchange:
         "_delivery",
         "_ended",
         "_expected",
+        "_handler_refused",
         "_head",
         "_held",
         "_intake",
@@ -110,9 +113,12 @@ class Exchange:
         self._start: Message | None = None
         self._held: list[Message] = []
         self._expected: int | None = None
+        # _begun: the start of the answer is sent, or held to be. _ended: what will be recorded is decided.
+        # _held: what leaves once _committed is done; by run itself, or by _delivery while the application is busy.
         self._begun = False
         self._ended = False
         self._app_returned = False
+        self._handler_refused = False
         self._unintended = True
         self._committed: asyncio.Future[None] | None = None
         self._delivery: asyncio.Task[None] | None = None
@@ -126,13 +132,17 @@ class Exchange:
         try:
             if not (self._is_free or await self._admitted()):
                 return
-            self._scope["hatchpay"] = Caller(self._account.request_id, self._verdict.principal)
+            self._scope["hatchpay"] = Caller(self._account.request_id, self._verdict.principal, self._refused_inside)
             self._account.handler_begins()
             try:
                 await app(self._scope, self._intake.receive, self.send)
-            except Exception as error:
+            except BaseException as error:
                 self._app_returned = True
+                if _is_cancelled(error):
+                    raise
                 await self._after_failure(error)
+                if isinstance(error, KeyboardInterrupt | SystemExit):
+                    raise
                 return
             self._app_returned = True
             if self._ended:
@@ -176,14 +186,19 @@ class Exchange:
             self._open(message)
         elif kind != "http.response.body":
             raise ResponseAborted(f"the application sent a message that HatchPay does not pass on: {kind}")
-        elif self._is_part(message):
+        elif not self._held_back(message):
             await self._pass_on(message)
 
     def _open(self, message: Message) -> None:
         if self._start is not None:
             raise ResponseAborted("the application began its answer twice")
+        status = message["status"]
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise ResponseAborted("the application answered with a status that is none")
         headers = []
         for name, value in message.get("headers", ()):
+            if _UNSENDABLE.search(name) or _UNSENDABLE.search(value):
+                raise ResponseAborted("the application answered with a header that cannot be sent")
             lowered = name.lower()
             if lowered == REQUEST_ID_HEADER:
                 continue
@@ -196,27 +211,29 @@ class Exchange:
         if self._is_bodiless:
             self._hold({"type": "http.response.body", "body": b""})
 
-    def _is_part(self, message: Message) -> bool:
-        """True where more is to follow. What completes the answer is held instead, and what comes after it dropped."""
+    def _held_back(self, message: Message) -> bool:
+        """False for a part that more follows. What completes the answer is held, and what comes after it dropped."""
         if self._start is None:
             raise ResponseAborted("the application sent a body before it began its answer")
         body = message.get("body", b"")
         if self._ended:
             if body and not self._is_bodiless:
                 raise ResponseAborted("the application sent more than it had announced")
-            return False
+            return True
         account = self._account
         account.response_size += len(body)
         if self._expected is not None and account.response_size > self._expected:
             raise ResponseAborted("the application sent more than it had announced")
         if not message.get("more_body", False):
+            if self._expected is not None and account.response_size < self._expected and not self._is_bodiless:
+                raise ResponseAborted("the application sent less than it had announced")
             self._hold(message)
-            return False
+            return True
         if account.response_size == self._expected:
             # The answer is whole, and what may still follow is empty.
             self._hold({**message, "more_body": False})
-            return False
-        return True
+            return True
+        return False
 
     async def _pass_on(self, part: Message) -> None:
         if not self._begun:
@@ -277,9 +294,17 @@ class Exchange:
             self._deny(refusal)
             self._replace(refusal)
             committed = self._end("refused")
+        elif self._intake.disconnected:
+            committed = self._end("disconnected")
         else:
-            committed = self._end("disconnected" if self._intake.disconnected else "completed")
+            committed = self._end("refused" if self._handler_refused else "completed")
         committed.add_done_callback(self._on_committed)
+
+    def _refused_inside(self, reason: str, denied: bool) -> None:
+        if not self._ended:
+            self._handler_refused = True
+            decision = self._verdict.decision
+            self._verdict.decision = Decision("deny" if denied else decision.outcome, reason, decision.rule)
 
     def _on_committed(self, _: asyncio.Future[None]) -> None:
         if not self._app_returned:
@@ -317,7 +342,7 @@ class Exchange:
         self._account.status = refusal.status
         self._account.response_size = len(self._held[1]["body"])
 
-    async def _after_failure(self, error: Exception) -> None:
+    async def _after_failure(self, error: BaseException) -> None:
         """The application raised. What it had finished is still sent; what it had begun is cut off."""
         if self._ended:
             self._report(error)
@@ -381,6 +406,12 @@ class Exchange:
         record = self._account.outcome(state, refusal.code)
         self._parts.observe(record)
         self._parts.recorder.owe(Completion(record))
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether the server gives the request up; an application may raise CancelledError all by itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _unavailable() -> Unavailable:

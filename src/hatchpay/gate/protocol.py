@@ -89,10 +89,15 @@ class _AuditedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        named = False
         for name, value in self.headers:
-            if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            if name == b"host":
+                named = True
+            elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
                 # The parser would refuse it too, but only once an answer to the head is under way.
                 raise MalformedRequest("a body is chunked or not encoded", code="malformed_http")
+        if not named and self.parser.get_http_version() == "1.1":
+            raise MalformedRequest("a request names its host", code="malformed_http")
         super().on_headers_complete()
         self._in_head = False
         # Trailers go where nobody looks: they must not become headers of a request that was decided without them.
@@ -116,8 +121,12 @@ class _AuditedProtocol(HttpToolsProtocol):
         if self._given_up or self.transport.is_closing():
             return
         if not self._in_head:
-            waiting = self.cycle is not None and self.cycle.more_body and not self.flow.read_paused
-            if waiting and not self.cycle.response_complete and now - self._heard_at > self.patience:
+            if now - self._heard_at <= self.patience or self.flow.read_paused:
+                return
+            if self.cycle.response_complete:
+                # Answered, and the rest of its body never came.
+                self.transport.close()
+            elif self.cycle.more_body:
                 self._give_up(_too_slow())
         elif self._unfinished_head and now - self._head_since > self.patience:
             self._give_up(_too_slow())
@@ -146,7 +155,7 @@ class _AuditedProtocol(HttpToolsProtocol):
         """A cycle for as much of the request as had been read."""
         if not self._begun:
             self.on_message_begin()
-        raw_path, _, query = (self.url or b"/").partition(b"?")
+        raw_path, _, query = self.url.partition(b"?")
         scope: Any = {
             **self.scope,
             "method": self._method(),
@@ -170,11 +179,8 @@ class _AuditedProtocol(HttpToolsProtocol):
         )
 
     def _method(self) -> str:
-        try:
-            method = self.parser.get_method().decode("ascii", "replace")
-        except Exception:
-            return "INVALID"
-        return method or "INVALID"
+        """The parser has one to tell only once it has come to the target; before, it tells of its first by default."""
+        return self.parser.get_method().decode("ascii", "replace") if self.url else "INVALID"
 
 
 def _too_slow() -> MalformedRequest:

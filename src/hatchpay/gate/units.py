@@ -7,11 +7,14 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+import msgspec
+
 from hatchpay.access.routes import Match, UnitSource
 from hatchpay.ids import is_uuid
 
 __all__ = ["unit_in_body", "unit_in_head"]
 
+_LARGEST_AMBIGUOUS: Final = 64 * 1024
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json *(?:;|\Z)", re.IGNORECASE)
 
 
@@ -32,6 +35,16 @@ def unit_in_body(content_type: str, body: bytes, name: str) -> str | None:
     Only where the body is declared as JSON: one that can be read in two ways may name another unit in the other.
     """
     if not _JSON.match(content_type):
+        return None
+    if b"\\" not in body and body.count(b'"%s"' % name.encode()) == 1:
+        # Nothing but that one place can be the member; the decoder skips all else at a hundredth of the cost.
+        try:
+            value = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(name)
+            text = "" if value is None else msgspec.json.decode(value, type=str)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        return text if is_uuid(text) else None
+    if len(body) > _LARGEST_AMBIGUOUS:
         return None
     found: list[Any] = []
 

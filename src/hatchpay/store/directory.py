@@ -63,6 +63,8 @@ class SqlDirectory:
         with self._failing_as_one():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._identity = _identity(path)
+            self._listening_to = self._identity
+            self.replaced = 0
             directory_migrate.upgrade(self._engine, path.with_name(path.name + ".lock"))
         self.sync_permissions(())
 
@@ -142,8 +144,9 @@ class SqlDirectory:
         with self._listening, self._failing_as_one():
             try:
                 self._check_file()
-                if self._listener is None:
-                    self._listener = self._connect()
+                if self._listener is None or self._listening_to != self._identity:
+                    self._stop_listening()
+                    self._listener, self._listening_to = self._connect(), self._identity
                 return int(self._listener.execute(_NEWEST).fetchone()[0])
             except BaseException:
                 self._stop_listening()
@@ -192,9 +195,12 @@ class SqlDirectory:
             raise DirectoryUnavailable(f"the directory cannot be used: {cause}") from error
 
     def _check_file(self) -> None:
-        # A file that was moved away would take every further change with it.
-        if _identity(self.path) != self._identity:
-            raise OSError("its file is no longer the one that was opened")
+        """A file that was moved away would take every further change with it; one put in its place is taken up."""
+        identity = _identity(self.path)
+        if identity != self._identity:
+            self._engine.dispose()
+            self._identity = identity
+            self.replaced += 1
 
     def _connect(self) -> sqlite3.Connection:
         # Mode rw: a directory that has vanished is an outage, never a reason to begin an empty one.

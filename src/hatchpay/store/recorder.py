@@ -31,6 +31,7 @@ _log: Final = logging.getLogger("hatchpay.audit")
 _encode: Final = msgspec.msgpack.Encoder().encode
 _CHECK_EVERY_S: Final = 0.25
 _OWED_PER_CHECK: Final = 200
+_MOST_PENDING_BYTES: Final = 64 * 1024 * 1024
 
 
 class _Pending:
@@ -55,7 +56,6 @@ class ProcessRecorder:
         instance: str,
         *,
         patience_s: float = 5.0,
-        most_pending: int = 20_000,
         most_owed: int = 10_000,
         observe_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
@@ -64,10 +64,10 @@ class ProcessRecorder:
         self._instance = instance
         self._patience_s = patience_s
         self._patience_ns = int(patience_s * 1e9)
-        self._most_pending = most_pending
         self._most_owed = most_owed
         self._observe_wait = observe_wait
         self._pending: deque[_Pending] = deque()
+        self._pending_bytes = 0
         self._owed: deque[Entry] = deque()
         self._outgoing: list[bytes] = []
         self._unsent = b""
@@ -127,7 +127,7 @@ class ProcessRecorder:
         return len(self._owed)
 
     def submit(self, entry: Entry) -> asyncio.Future[None]:
-        if self._late or self._closing or len(self._pending) >= self._most_pending:
+        if self._late or self._closing or self._pending_bytes > _MOST_PENDING_BYTES:
             refused: asyncio.Future[None] = self._loop.create_future()
             _fail(refused, "the audit record cannot be stored at the moment")
             return refused
@@ -146,6 +146,7 @@ class ProcessRecorder:
         now = monotonic_ns()
         frame = PREFIX.pack(len(data), now + self._patience_ns if deadline else 0) + data
         self._pending.append(_Pending(done, frame, now))
+        self._pending_bytes += len(frame)
         self._outgoing.append(frame)
         if not self._flush_planned:
             self._flush_planned = True
@@ -154,6 +155,12 @@ class ProcessRecorder:
 
     def _flush(self) -> None:
         self._flush_planned = False
+        if self._unsent:
+            # The socket is full; once it has room, `_flush_rest` takes along what has gathered.
+            return
+        self._flush_rest()
+
+    def _flush_rest(self) -> None:
         if self._socket is None:
             return
         data = b"".join((self._unsent, *self._outgoing))
@@ -168,7 +175,7 @@ class ProcessRecorder:
         was_blocked = bool(self._unsent)
         self._unsent = data[sent:]
         if self._unsent and not was_blocked:
-            self._loop.add_writer(self._socket, self._flush)
+            self._loop.add_writer(self._socket, self._flush_rest)
         elif was_blocked and not self._unsent:
             self._loop.remove_writer(self._socket)
 
@@ -214,7 +221,9 @@ class ProcessRecorder:
             self._failed = False
             self._observe_wait((monotonic_ns() - self._pending[0].since) / 1e9)
         for _ in range(count if verdict in (DURABLE, FAILED) else 0):
-            done = self._pending.popleft().done
+            pending = self._pending.popleft()
+            self._pending_bytes -= len(pending.frame)
+            done = pending.done
             if done.done():
                 continue
             if verdict == DURABLE:

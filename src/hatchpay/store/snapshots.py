@@ -6,14 +6,17 @@ Readers take `current` without a lock; whoever changes something, or hears that 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import Connection, select
 
 from hatchpay.access.directory import KeyRow, RoleRow
 from hatchpay.access.permission import Permission
+from hatchpay.errors import SettingsError
 from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot
 from hatchpay.identity.principal import Principal
 from hatchpay.store.directory import SqlDirectory
@@ -23,6 +26,8 @@ from hatchpay.tokens.apikey import encode_id
 from hatchpay.tokens.digest import Peppers
 
 __all__ = ["DirectorySnapshots"]
+
+_log: Final = logging.getLogger("hatchpay.directory")
 
 _Grants = tuple[tuple[str, ...], Mapping[str, str]]
 
@@ -41,6 +46,8 @@ class DirectorySnapshots:
         self._peppers = peppers
         self._refreshing = threading.Lock()
         self._roles: dict[str, RoleRow] = {}
+        self._peppers_due = False
+        self._replaced = directory.replaced
         with directory.connection() as connection:
             self._load(connection, directory.position(connection))
 
@@ -50,7 +57,9 @@ class DirectorySnapshots:
         Raises DirectoryUnavailable; then `current` stays.
         """
         with self._refreshing:
-            if self._directory.position() == self.current.generation:
+            position = self._directory.position()
+            same_file = self._directory.replaced == self._replaced
+            if position == self.current.generation and same_file and not self._peppers_due:
                 return False
             self._take_over()
             return True
@@ -62,9 +71,11 @@ class DirectorySnapshots:
             changed: dict[str, set[str]] = {}
             for kind, subject in connection.execute(query):
                 changed.setdefault(kind, set()).add(subject)
-            if "permission" in changed or position < self.current.generation:
-                # What the built-in roles hold has changed, and with it nearly every key.
+            replaced = self._directory.replaced
+            if "permission" in changed or position < self.current.generation or replaced != self._replaced:
+                # What the built-in roles hold has changed, and with it nearly every key; or the whole file.
                 self._load(connection, position)
+                self._replaced = replaced
             else:
                 self._update(connection, position, changed)
 
@@ -81,7 +92,9 @@ class DirectorySnapshots:
         peppers = self.current.peppers
         if "pepper" in changed or not view.pepper_versions(changed.get("key", set())) <= peppers.keys.keys():
             # The second: somebody rotated the pepper, hashed a key under it, and was killed before saying so.
-            peppers = self._peppers()
+            self._peppers_due = True
+        if self._peppers_due:
+            peppers = self._reloaded(peppers)
         role_ids = changed.get("role", set())
         roles = {role_id: role for role_id, role in self._roles.items() if role_id not in role_ids}
         roles |= {role.id: role for role in view.load_roles(role_ids)}
@@ -91,6 +104,18 @@ class DirectorySnapshots:
         if key_ids:
             keys = {**keys, **dict(self._compile(view.load_keys(key_ids)))}
         self.current = Snapshot(position, keys, peppers)
+
+    def _reloaded(self, peppers: Peppers) -> Peppers:
+        """The peppers as they are now, or the old ones where those cannot be read: keys under one that is not known
+        do not verify, while changes that take something away must not wait for it. The next refresh tries again.
+        """
+        try:
+            peppers = self._peppers()
+        except SettingsError as error:
+            _log.error("the peppers cannot be read: %s", error.detail)
+        else:
+            self._peppers_due = False
+        return peppers
 
     def _compile(self, rows: Iterable[KeyRow]) -> Iterable[tuple[str, KeyEntry]]:
         # Most keys hold one of few sets of roles: they share its grants.

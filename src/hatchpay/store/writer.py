@@ -22,6 +22,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,7 @@ PREFIX: Final = struct.Struct(">IQ")
 ANSWER: Final = struct.Struct(">BIH")
 READY, DURABLE, FAILED = 0, 1, 2
 _LARGEST_GROUP: Final = 1024
+_RECOVER_AFTER_S: Final = 10.0
 _READ_SIZE: Final = 1 << 20
 
 _decode: Final = msgspec.msgpack.Decoder(Intent | Completion | Change).decode
@@ -55,21 +57,29 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ledger = Ledger(arguments.ledger, arguments.instance)
     with socket.socket(fileno=arguments.socket) as connection:
+
+        def recover() -> int:
+            return ledger.recover(lambda instance: is_gone(arguments.instances, instance))
+
         try:
-            recovered = ledger.recover(lambda instance: is_gone(arguments.instances, instance))
-            _answer(connection, READY, recovered)
+            _answer(connection, READY, recover())
         except AuditUnavailable as error:
             _answer(connection, FAILED, 0, str(error))
-        serve(connection, ledger)
+        serve(connection, ledger, recover)
     ledger.close()
 
 
-def serve(connection: socket.socket, ledger: Ledger) -> None:
-    """Commit in groups until the other end closes."""
+def serve(connection: socket.socket, ledger: Ledger, recover: Callable[[], int]) -> None:
+    """Commit in groups until the other end closes. In quiet moments, recover what killed processes left since."""
     buffer = bytearray()
+    connection.settimeout(_RECOVER_AFTER_S)
     while True:
         try:
             received = connection.recv(_READ_SIZE)
+        except TimeoutError:
+            with contextlib.suppress(AuditUnavailable):
+                recover()
+            continue
         except ConnectionResetError:
             return
         if not received:
@@ -81,8 +91,9 @@ def serve(connection: socket.socket, ledger: Ledger) -> None:
             try:
                 ledger.write(entries)
                 verdict, text = DURABLE, ""
-            except AuditUnavailable as error:
-                verdict, text = FAILED, str(error)
+            except Exception as error:
+                # Whatever it is, it must not end the writer: its successor would meet the same entries again.
+                verdict, text = FAILED, str(error) if isinstance(error, AuditUnavailable) else type(error).__name__
             # A server that is gone needs no answers, but what it had sent is still kept.
             for late, group in itertools.groupby(0 < deadline < now for _, deadline in taken):
                 count = sum(1 for _ in group)

@@ -100,6 +100,33 @@ async def boasts(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": BODY, "body": b"more than three"})
 
 
+class Panic(BaseException):
+    """As extensions in other languages raise it."""
+
+
+async def panics(scope: Any, receive: Any, send: Any) -> None:
+    raise Panic
+
+
+async def cancels(scope: Any, receive: Any, send: Any) -> None:
+    raise asyncio.CancelledError
+
+
+async def injects(scope: Any, receive: Any, send: Any) -> None:
+    await _start(send, 302, (b"location", b"/x\r\nset-cookie: a=b"))
+    await send({"type": BODY, "body": b""})
+
+
+async def odd(scope: Any, receive: Any, send: Any) -> None:
+    await _start(send, 799)
+    await send({"type": BODY, "body": b""})
+
+
+async def stints(scope: Any, receive: Any, send: Any) -> None:
+    await _start(send, 200, (b"content-length", b"10"))
+    await send({"type": BODY, "body": b"three"})
+
+
 async def background(scope: Any, receive: Any, send: Any) -> None:
     """Goes on working after its answer, until the test lets it."""
     await plain(scope, receive, send)
@@ -143,5 +170,10 @@ HANDLERS = {
         waits,
         forged,
         extension,
+        panics,
+        cancels,
+        injects,
+        odd,
+        stints,
     )
 }

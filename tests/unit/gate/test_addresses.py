@@ -55,15 +55,19 @@ def test_only_a_peer_within_the_declared_networks_is_trusted(peer: str | None, t
         # Nobody but proxies: the one that is furthest away.
         (PROXY, [], PROXY),
         (PROXY, [b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-        # Behind something unreadable nothing is believed.
-        (PROXY, [b""], PROXY),
-        (PROXY, [b"unknown"], PROXY),
-        (PROXY, [b"203.0.113.9, unknown"], PROXY),
-        (PROXY, [b"203.0.113.9, 10.0.0.2:443"], PROXY),
-        (PROXY, [b"203.0.113.9, [2001:db8::1], 10.0.0.2"], "10.0.0.2"),
-        (PROXY, [b"fe80::1%eth0"], PROXY),
+        # Where a proxy names something unreadable, nobody knows who it is: surely not the proxy.
+        (PROXY, [b""], None),
+        (PROXY, [b"unknown"], None),
+        (PROXY, [b"203.0.113.9, unknown"], None),
+        (PROXY, [b"fe80::1%eth0"], None),
         (PROXY, [b"\xff, 203.0.113.9"], CLIENT),
-        (PROXY, [b"010.0.0.1"], PROXY),
+        (PROXY, [b"010.0.0.1"], None),
+        # Some proxies write ports and brackets.
+        (PROXY, [b"203.0.113.9:4711"], CLIENT),
+        (PROXY, [b"203.0.113.9, 10.0.0.2:443"], CLIENT),
+        (PROXY, [b"[2001:db9::7]:4711"], "2001:db9::7"),
+        (PROXY, [b"203.0.113.9, [2001:db8::1], 10.0.0.2"], CLIENT),
+        (PROXY, [b"203.0.113.9:port"], None),
     ],
 )
 def test_the_client_is_the_nearest_address_that_is_no_declared_proxy(
