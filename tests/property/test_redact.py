@@ -9,10 +9,13 @@ import unicodedata
 import urllib.parse
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatchpay.audit.redact import BodyRedactor, RedactedBody, redact_headers, redact_text, redact_url
+from hatchpay.audit.redact import body as body_module
+from hatchpay.audit.redact import json_stream as json_stream_module
 from hatchpay.audit.redact.gate import is_plain, is_quiet
 from hatchpay.audit.redact.text import _redact
 
@@ -280,6 +283,22 @@ def test_any_bytes_give_valid_json_however_they_are_split(body: bytes, content_t
         assert not body
     else:
         json.loads(result.value)
+
+
+@given(st.lists(fragments, max_size=30).map(" ,\n".join), CONTENT_TYPES, splits, st.integers(0, 400))
+@settings(fast, max_examples=150)
+def test_a_body_ends_the_same_way_where_its_effort_ends(
+    text: str, content_type: str, cuts: list[int], most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(body_module, "_EFFORT", most)
+        patch.setattr(body_module, "_STEP", 64)
+        patch.setattr(json_stream_module, "_BLOCK", 256)
+        patch.setattr(json_stream_module, "_PART", 64)
+        body = f'[1,{{"a":"{text}"}},"cvv",{text}'.encode()
+        result = redact(body, content_type, cuts)
+        assert result == redact(body, content_type)
+        json.loads(result.value or b"")
 
 
 @given(fragments)

@@ -230,3 +230,12 @@ def test_a_failure_drops_the_body_and_not_the_record(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(body_module, "JsonStream", fail)
     assert redact(b'{"cvv":123}') == RedactedBody(b'"[redaction failed]"', 11, None, False)
+
+
+def test_a_large_body_of_which_little_is_left_is_fingerprinted_all_the_same() -> None:
+    redactor = BodyRedactor("application/json", b"k" * 32)
+    redactor.feed(b'{"note": "' + b"y" * 70_000 + b'"}')
+    body = redactor.finish()
+    assert body.value is not None
+    assert body.digest == hmac.new(b"k" * 32, body.value, "sha256").hexdigest()
+    assert (body.size, body.truncated) == (70_012, False)

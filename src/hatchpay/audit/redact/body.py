@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from hatchpay.audit.redact.effort import Effort, Exhausted
 from hatchpay.audit.redact.gate import is_plain_json
 from hatchpay.audit.redact.json_stream import JsonStream
 from hatchpay.audit.redact.running import RunningText
@@ -15,8 +16,12 @@ from hatchpay.audit.redact.text import FAILED
 __all__ = ["BINARY", "BodyRedactor", "RedactedBody"]
 
 BINARY: Final = "[binary, not kept]"
+TOO_COSTLY: Final = "[dropped, too costly]"
+"""Stands for the rest of a body that would take more work than its length may cause."""
 
 _STEP: Final = 65_536
+_SMALL: Final = 1_024
+_EFFORT: Final = 8_000
 _BOM: Final = b"\xef\xbb\xbf"
 _JSON: Final = frozenset({"application/json", "text/json", "application/x-ndjson", "application/jsonl"})
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -27,8 +32,8 @@ _CHARSETS: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "iso-885
 class RedactedBody(msgspec.Struct, frozen=True):
     """What is kept of a body.
 
-    `value` is JSON text, `size` the bytes received, `digest` a keyed fingerprint of all redacted bytes where
-    `truncated` says that there were too many to keep.
+    `value` is JSON text, `size` the bytes received, `digest` a keyed fingerprint of all redacted bytes where more
+    came than may be kept; `truncated` says that more than that were left after redaction, too.
     """
 
     value: bytes | None
@@ -48,18 +53,25 @@ class BodyRedactor:
         self._buffer = bytearray()
         self._next_run = _STEP
         self._size = 0
+        self._effort = Effort(_EFFORT)
         self._failed = False
+        self._exhausted = False
         self._result: RedactedBody | None = None
 
     def feed(self, chunk: bytes) -> None:
         """Take the next piece of the body."""
         self._size += len(chunk)
-        if self._form == "binary" or self._failed or self._result is not None:
+        if self._form == "binary":
             return
         for start in range(0, len(chunk), _STEP):
+            if self._is_over():
+                return
             self._buffer += chunk[start : start + _STEP]
             if len(self._buffer) > self._next_run:
                 self._run(final=False)
+
+    def _is_over(self) -> bool:
+        return self._failed or self._exhausted or self._result is not None
 
     def finish(self) -> RedactedBody:
         """What is kept of the whole body; asking again gives the same."""
@@ -80,15 +92,18 @@ class BodyRedactor:
             body = bytes(self._buffer)
             if _plain_json(body):
                 return RedactedBody(body, self._size, None, False)
-        self._run(final=True)
+        if not self._exhausted:
+            self._run(final=True)
         if self._failed:
             return self._marked(FAILED)
         kept = self._sink.kept
         if self._sink.truncated:
             return RedactedBody(_as_string(kept), self._size, self._sink.digest, True)
+        # A large body of which little is left after redaction is fingerprinted all the same.
+        digest = self._sink.digest if self._size > self._keep else None
         if self._form == "json" and _is_json(kept):
-            return RedactedBody(kept, self._size, None, False)
-        return RedactedBody(_as_string(kept), self._size, None, False)
+            return RedactedBody(kept, self._size, digest, False)
+        return RedactedBody(_as_string(kept), self._size, digest, False)
 
     def _run(self, *, final: bool) -> None:
         try:
@@ -100,12 +115,17 @@ class BodyRedactor:
                     self._failed = True
                     return
                 write = self._sink.write
-                self._engine = (
-                    JsonStream(write) if self._form == "json" else RunningText(write, form=self._form == "form")
-                )
+                if self._form == "json":
+                    self._engine = JsonStream(write, self._effort, doubted=final and self._size <= _SMALL)
+                else:
+                    self._engine = RunningText(write, self._effort, form=self._form == "form")
             rest = self._engine.run(data, final)
             self._buffer = bytearray(rest)
             self._next_run = len(rest) + _STEP
+        except Exhausted:
+            self._exhausted = True
+            self._buffer.clear()
+            self._sink.write(TOO_COSTLY.encode())
         except Exception:
             self._failed = True
             self._buffer.clear()

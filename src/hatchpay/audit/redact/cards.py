@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from itertools import accumulate
 from typing import Final
 
-__all__ = ["is_card", "mask", "mask_cards"]
+from hatchpay.audit.redact.effort import UNBOUNDED, Effort
+
+__all__ = ["LONGEST", "is_card", "mask", "mask_cards", "may_hold_cards"]
 
 _ISSUERS: Final = re.compile(
     "|".join(
@@ -27,12 +31,14 @@ _ISSUERS: Final = re.compile(
 )
 _BEGINS: Final = re.compile(r"4|5[0-9]|6|3[04-9]|2(?:2[0-9]|[3-7]|131)|8[12]|1800")
 _SHORTEST: Final = 12
-_LONGEST: Final = 19
+LONGEST: Final = 19
 _DOUBLED: Final = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
+_VALUE: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _LONGEST_SEARCHED: Final = 32
+_MOST_SEARCHED: Final = 128
 _TOO_LONG: Final = "[redacted digits]"
 
-_SEPARATED: Final = r"[0-9](?:[ \-+]{0,3}[0-9]){11,}"
+_SEPARATED: Final = r"[0-9](?:[ \-+]{0,3}+[0-9]){11,}+"
 _HEX: Final = "[0-9A-Fa-f]"
 _UUID: Final = rf"(?<!{_HEX}){_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}(?!{_HEX})"
 _RUN: Final = re.compile(rf"({_SEPARATED})")
@@ -56,82 +62,96 @@ def mask(digits: str) -> str:
     return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"
 
 
-def mask_cards(text: str) -> str:
+def may_hold_cards(text: str) -> bool:
+    """Whether `text` may hold a card number, without the search that digits in groups need."""
+    if ("e" in text or "E" in text) and _EXPONENT.search(text) is not None:
+        return True
+    runs: list[str] = (_CANDIDATE if "-" in text else _RUN).findall(text)
+    return any(run and (not run.isdigit() or len(run) > LONGEST or is_card(run)) for run in runs)
+
+
+def mask_cards(text: str, effort: Effort = UNBOUNDED) -> str:
     """Replace every card number in `text`, written plainly, in groups or as a decimal with an exponent."""
     if "e" in text or "E" in text:
-        text = _EXPONENT.sub(_mask_exponent, text)
+        text = _EXPONENT.sub(partial(_mask_exponent, effort), text)
     if _RUN.search(text) is None:
         return text
-    return (_CANDIDATE if "-" in text else _RUN).sub(_mask_run, text)
+    return (_CANDIDATE if "-" in text else _RUN).sub(partial(_mask_run, effort), text)
 
 
-def _mask_exponent(match: re.Match[str]) -> str:
+def _mask_exponent(effort: Effort, match: re.Match[str]) -> str:
+    effort.spend(3)
     try:
         value = Decimal(match[0])
     except InvalidOperation:
         return match[0]
-    if value.adjusted() >= _LONGEST:
+    if value.adjusted() >= LONGEST:
         return match[0]
     digits = format(value, "f").partition(".")[0]
     return mask(digits) if is_card(digits) else match[0]
 
 
-def _mask_run(match: re.Match[str]) -> str:
+def _mask_run(effort: Effort, match: re.Match[str]) -> str:
     run = match[1]
     if run is None:
         return match[0]
-    if run.isdigit() and len(run) <= _LONGEST:
+    effort.spend(2.5)
+    if run.isdigit() and len(run) <= LONGEST:
         return mask(run) if is_card(run) else run
-    if max(map(len, _GROUP.findall(run))) > _LONGEST_SEARCHED:
+    if len(run) > 4 * _MOST_SEARCHED:
+        return _TOO_LONG
+    groups = [found.span() for found in _GROUP.finditer(run)]
+    lengths = [end - start for start, end in groups]
+    if max(lengths) > _LONGEST_SEARCHED or sum(lengths) > _MOST_SEARCHED:
         # Almost certain to hold a card's digits by chance, and costly to search.
         return _TOO_LONG
-    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
+    effort.spend(1.5 * len(lengths) + sum(length for length in lengths if length > LONGEST))
     digits = "".join(run[start:end] for start, end in groups)
-    hits = _search(digits, [end - start for start, end in groups])
+    hits = _search(digits, lengths)
     if not hits:
         return run
+    effort.spend(len(hits))
     return _blank(run, groups, digits, hits)
 
 
 def _search(digits: str, lengths: list[int]) -> list[tuple[int, int]]:
     """Where cards stand in `digits`: at group boundaries, and anywhere in a group longer than a card."""
+    sums = _luhn_sums(digits)
     hits: list[tuple[int, int]] = []
-    luhn = _running_luhn(digits)
     begin = 0
     for index, first in enumerate(lengths):
-        if first > _LONGEST:
-            hits += _search_inside(digits, begin, begin + first)
-        elif _BEGINS.match(digits, begin) is not None:
-            end = begin
-            for length in lengths[index : index + _LONGEST]:
-                end += length
-                if end - begin > _LONGEST:
-                    break
-                sums = luhn[end % 2]
-                if end - begin >= _SHORTEST and (sums[end] - sums[begin]) % 10 == 0 and is_card(digits[begin:end]):
-                    hits.append((begin, end))
+        if first > LONGEST:
+            for start in range(begin, begin + first - _SHORTEST + 1):
+                hits += _cards_from(digits, start, range(start + 1, begin + first + 1), sums)
+        else:
+            hits += _cards_from(digits, begin, accumulate(lengths[index : index + LONGEST], initial=begin), sums)
         begin += first
     return hits
 
 
-def _running_luhn(digits: str) -> tuple[list[int], list[int]]:
-    """Sums up to each place, for numbers that end at an even and at an odd one: nine of ten are none by these."""
-    plain = digits.encode("ascii")
-    doubled = plain.translate(_DOUBLED)
-    values = [code - 48 for code in plain]
-    odd, even = values.copy(), values
-    odd[1::2] = doubled[1::2]
-    even[0::2] = doubled[0::2]
-    return [0, *accumulate(even)], [0, *accumulate(odd)]
+def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
+    """Running Luhn sums, for numbers whose last digit stands at an even index and at an odd one.
+
+    A span is a Luhn number if the sums at its two ends differ by a multiple of ten, whatever its length.
+    """
+    data = digits.encode("ascii")
+    plain, doubled = data.translate(_VALUE), data.translate(_DOUBLED)
+    even, odd = bytearray(plain), bytearray(doubled)
+    even[1::2], odd[1::2] = doubled[1::2], plain[1::2]
+    return [*accumulate(even, initial=0)], [*accumulate(odd, initial=0)]
 
 
-def _search_inside(digits: str, begin: int, end: int) -> list[tuple[int, int]]:
+def _cards_from(
+    digits: str, begin: int, ends: Iterable[int], sums: tuple[list[int], list[int]]
+) -> list[tuple[int, int]]:
+    if _BEGINS.match(digits, begin) is None:
+        return []
     return [
-        (start, stop)
-        for start in range(begin, end - _SHORTEST + 1)
-        if _BEGINS.match(digits, start) is not None
-        for stop in range(start + _SHORTEST, min(start + _LONGEST, end) + 1)
-        if is_card(digits[start:stop])
+        (begin, end)
+        for end in ends
+        if _SHORTEST <= end - begin <= LONGEST
+        and (sums[1 - end % 2][end] - sums[1 - end % 2][begin]) % 10 == 0
+        and _ISSUERS.fullmatch(digits, begin, end) is not None
     ]
 
 

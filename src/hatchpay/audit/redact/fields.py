@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import Final
 
 from hatchpay.audit.redact.cards import is_card, mask
-from hatchpay.audit.redact.names import MARKERS, Kind, kind_of
+from hatchpay.audit.redact.effort import UNBOUNDED, Effort
+from hatchpay.audit.redact.names import MARKERS, Kind, all_harmless, all_harmless_backward, is_telling, kind_of
 from hatchpay.audit.redact.views import views
 
-__all__ = ["NAME_END", "SPOKEN", "redact_fields", "replacement"]
+__all__ = ["SPOKEN", "names_backward", "redact_fields", "replacement"]
 
-NAME_END: Final = "\"'=:{},<>&;()?!|#\n\r\t"
+_NAME_END: Final = "\"'=:{},<>&;()?!|#\n\r\t"
 """The marks that no name contains; a class body for `re`."""
-_FIELD_NAME: Final = re.compile(rf"(?<![^{NAME_END}])([^{NAME_END}]++)[\"']?+\s*+[:=]")
+# Read backwards, a name follows its colon, and `re` can skip to the colons instead of trying every word.
+_BACKWARD_NAME: Final = re.compile(rf"[:=]\s*+[\"']?+([^{_NAME_END}]++)")
 
 _VALUE: Final = re.compile(
     r">?[\s]{0,16}(?:(?P<open>[\[{](?!re))"
@@ -22,6 +25,8 @@ _VALUE: Final = re.compile(
     r"(?:\[redacted(?: key| JWT| PEM)?\]|\[removed\]|[^\s,;&\"'<>(){}\[\]\\]|\\(?!\\*[\"'nrt]))+))",
     re.IGNORECASE | re.DOTALL,
 )
+_DONE: Final = re.compile(r"\s{0,16}+[\"']?\[re(?:dact|mov)ed\](?=[\s,;&\"'<>(){}\[\]]|\Z)")
+"""A value that is replaced already."""
 _WHOLE_LINE: Final = re.compile(r"(?:cookie|authorization)\W*$", re.IGNORECASE)
 _LINE: Final = re.compile(r"[^\r\n\"'<]*")
 _BRACKET: Final = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|([\[{])|([\]}])", re.DOTALL)
@@ -37,53 +42,77 @@ _MASKED: Final = re.compile(r"[0-9]{6}\*+[0-9]{4}")
 _LAST_WORDS: Final = 3
 
 
-def redact_fields(text: str) -> str:
+def redact_fields(text: str, effort: Effort = UNBOUNDED) -> str:
     """Replace the values of sensitive names in text that is not parsed."""
     if "<" in text:
-        text = _redact_tags(text)
+        text = _redact_tags(text, effort)
     if "=" in text or ":" in text:
-        text = _redact_assignments(text)
-    return SPOKEN.sub(r"\1\2[removed]", text)
+        text = _redact_assignments(text, effort)
+    text, spoken = SPOKEN.subn(r"\1\2[removed]", text)
+    effort.spend(spoken)
+    return text
 
 
-def replacement(kind: Kind, value: str | None) -> str:
+def replacement(kind: Kind, value: str | None, effort: Effort = UNBOUNDED) -> str:
     """What stands for `value` under a name of this kind; None is a value that is no scalar."""
     if kind == "card" and value is not None:
         if _MASKED.fullmatch(value):
             return value
-        for view in (value, *views(value)):
+        for view in chain((value,), views(value, effort)):
             digits = re.sub(r"[ \-+]", "", view).removesuffix(".0")
             if digits.isascii() and is_card(digits):
                 return mask(digits)
     return MARKERS[kind]
 
 
-def _redact_assignments(text: str) -> str:
+def names_backward(text: str) -> list[str]:
+    """Whatever stands before a colon or an equals sign, spelt backwards."""
+    return _BACKWARD_NAME.findall(text[::-1])
+
+
+def _redact_assignments(text: str, effort: Effort) -> str:
+    names = names_backward(text)
+    effort.spend(len(names) / 2)
+    telling = {name: kind for name in set(names) if (kind := _kind_backward(name, effort)) is not None}
+    if not telling:
+        return text
+    length = len(text)
+    found = [match for match in _BACKWARD_NAME.finditer(text[::-1]) if match[1] in telling]
     out: list[str] = []
     done = 0
-    position = 0
-    while (match := _FIELD_NAME.search(text, position)) is not None:
-        position = match.end()
-        name = " ".join(match[1].split()[-_LAST_WORDS:])
-        kind = kind_of(name)
-        value = _VALUE.match(text, position) if kind is not None else None
-        if kind is None or value is None:
+    for match in reversed(found):
+        if length - match.end() < done:
             continue
-        start, end = _extent(text, name, value)
-        out += text[done:start], replacement(kind, None if value["open"] else text[start:end])
-        done = position = end
-    if not out:
-        return text
+        effort.spend(0.5)
+        position = length - match.start()
+        value = None if _DONE.match(text, position) is not None else _VALUE.match(text, position)
+        if value is None:
+            continue
+        effort.spend(2)
+        start, end = _extent(text, match[1][::-1], value)
+        out += text[done:start], replacement(telling[match[1]], None if value["open"] else text[start:end], effort)
+        done = end
     out.append(text[done:])
     return "".join(out)
+
+
+def _kind_backward(name: str, effort: Effort) -> Kind | None:
+    effort.spend(1 + len(name) / 50)
+    if all_harmless_backward([name]):
+        return None
+    return _kind_of(" ".join(name[::-1].split()[-_LAST_WORDS:]), effort)
+
+
+def _kind_of(name: str, effort: Effort) -> Kind | None:
+    effort.spend(5 if is_telling(name) else 2)
+    return kind_of(name)
 
 
 def _extent(text: str, name: str, value: re.Match[str]) -> tuple[int, int]:
     if value["open"]:
         return value.start("open"), _closing(text, value.start("open"))
-    group = next(key for key in ("double", "single", "bare") if value[key] is not None)
-    start, end = value.span(group)
-    if group == "bare" and _WHOLE_LINE.search(name):
+    start, end = value.span(value.lastgroup or 0)
+    if value.lastgroup == "bare" and _WHOLE_LINE.search(name):
         line = _LINE.match(text, start)
         end = max(end, line.end() if line else end)
     return start, end
@@ -102,22 +131,27 @@ def _closing(text: str, position: int) -> int:
     return len(text)
 
 
-def _redact_tags(text: str) -> str:
+def _redact_tags(text: str, effort: Effort) -> str:
+    names: list[str] = _TAG.findall(text)
+    effort.spend(len(names))
+    if all_harmless(names):
+        return text
+    telling = {name: kind for name in set(names) if (kind := _kind_of(name, effort)) is not None}
+    if not telling:
+        return text
     out: list[str] = []
     done = 0
-    position = 0
-    while (match := _TAG.search(text, position)) is not None:
-        position = match.end()
-        kind = kind_of(match[1])
-        if kind is None:
+    for match in _TAG.finditer(text):
+        kind = telling.get(match[1])
+        if kind is None or match.start() < done:
             continue
+        effort.spend(4)
+        position = match.end()
         end = text.find(f"</{match[1]}", position)
         end = len(text) if end < 0 else end
-        content = text[position:end]
-        if content.strip():
-            out += text[done:position], replacement(kind, content.strip())
-            done = position = end
-    if not out:
-        return text
+        content = text[position:end].strip()
+        if content:
+            out += text[done:position], replacement(kind, content, effort)
+            done = end
     out.append(text[done:])
     return "".join(out)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
-import msgspec
-
-from hatchpay.audit.redact.fields import replacement
-from hatchpay.audit.redact.gate import is_plain_json
+from hatchpay.audit.redact.effort import Effort
+from hatchpay.audit.redact.json_block import (
+    closing,
+    encode,
+    is_clean,
+    redact_items,
+    redact_key,
+    redact_scalar,
+    redact_value,
+)
 from hatchpay.audit.redact.json_tokens import (
     BRACKET,
     HEAD,
@@ -17,7 +22,7 @@ from hatchpay.audit.redact.json_tokens import (
     KEY_OF_CONTAINER,
     LAST_UNIT,
     MARKS,
-    PLAIN_SCALAR,
+    ONE,
     PUNCTUATION,
     REST_OF_STRING,
     RUN,
@@ -25,15 +30,16 @@ from hatchpay.audit.redact.json_tokens import (
     STRING_BODY,
     UNIT,
 )
-from hatchpay.audit.redact.names import MARKERS, Kind, kind_of
-from hatchpay.audit.redact.running import TOO_LONG, RunningText
-from hatchpay.audit.redact.text import FAILED, redact_text
+from hatchpay.audit.redact.names import MARKERS, Kind
+from hatchpay.audit.redact.running import EARNED, TOO_LONG, RunningText
 
 __all__ = ["JsonStream"]
 
 _LONGEST_STRING: Final = 65_536
 _LONGEST_UNIT: Final = 4 * _LONGEST_STRING
-_LONGEST_REMEMBERED: Final = 64
+# Blocks are cut where only the content decides, so that how it arrived does not change what it costs.
+_BLOCK: Final = 4_096
+_PART: Final = 512
 _COLON: Final = ord(":")
 _QUOTE: Final = ord('"')
 _OPENING: Final = b"[{"
@@ -42,19 +48,20 @@ _OPENING: Final = b"[{"
 class JsonStream:
     """Redacts JSON that arrives in pieces; from the first thing that is not JSON, the rest counts as text."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: Callable[[bytes], None], effort: Effort, *, doubted: bool = False) -> None:
         self._write = write
+        self._effort = effort
+        # All of it is small and known not to be clean: no need to ask again.
+        self._doubted = doubted
         self._pending: Kind | None = None
         self._after_long = False
         self._depth = 0
         self._in_string = False
-        self._dirty_until = 0
         self._text: RunningText | None = None
 
     def run(self, data: bytes, final: bool) -> bytes:
         """Redact as much of `data` as can be and return the rest, to be handed in again with what follows."""
         position = 0
-        self._dirty_until = 0
         while self._text is None:
             if self._in_string:
                 position, stop = self._skip_string(data, position)
@@ -67,23 +74,42 @@ class JsonStream:
         return self._text.run(data[position:], final)
 
     def _step(self, data: bytes, position: int, final: bool) -> tuple[int, bool]:
-        """One run, or the tokens of one that is not clean; the second value is True where bytes are missing."""
-        if position >= self._dirty_until and self._pending is None and not self._after_long:
-            run = RUN.match(data, position)
+        """One block or token; the second value is True where bytes are missing."""
+        if not final and len(data) - position < _BLOCK:
+            return position, True
+        if self._pending is None and not self._after_long:
+            run = RUN.match(data, position, position + _BLOCK)
             if run is not None:
-                if run.end() - position <= _LONGEST_STRING and _clean(run[0]):
-                    self._write(run[0])
-                    return run.end(), False
-                self._dirty_until = run.end()
-        end = max(position + 1, self._dirty_until)
-        while position < end and not self._depth and not self._in_string:
-            before = position
-            position = self._token(data, position, final)
-            if self._text is not None:
-                break
-            if position == before and not self._in_string:
-                return position, True
-        return position, False
+                return self._block(data, position, run.end()), False
+        before = position
+        position = self._token(data, position, final)
+        return position, position == before and not self._in_string and self._text is None
+
+    def _block(self, data: bytes, position: int, end: int) -> int:
+        if not self._doubted and end - position > _PART and is_clean(data[position:end]):
+            self._effort.earn(EARNED * (end - position))
+            self._write(data[position:end])
+            return end
+        while position < end:
+            # What is suspicious may be a small part of it.
+            part = RUN.match(data, position, min(position + _PART, end)) or ONE.match(data, position)
+            elements = data[position : part.end()] if part is not None else data[position:end]
+            self._effort.earn(EARNED * len(elements))
+            if not self._doubted and is_clean(elements):
+                self._write(elements)
+                position += len(elements)
+                continue
+            redacted, length, opened = redact_items(elements, self._effort)
+            self._write(redacted)
+            position += length
+            if opened:
+                self._effort.earn(EARNED * (length - len(elements)))
+                closed = closing(data, position, end)
+                if closed is None:
+                    self._depth = 1
+                    break
+                position = closed
+        return position
 
     def _token(self, data: bytes, position: int, final: bool) -> int:
         if self._pending is None and not self._after_long:
@@ -109,7 +135,7 @@ class JsonStream:
         if last in b"[{]},":
             self._after_long = False
             if self._pending is not None and last in _OPENING:
-                self._write(mark[:-1] + _encode(MARKERS[self._pending]))
+                self._write(mark[:-1] + encode(MARKERS[self._pending]))
                 self._depth = 1
                 self._pending = None
                 return end
@@ -120,6 +146,7 @@ class JsonStream:
     def _unit(self, data: bytes, position: int, final: bool) -> int:
         unit = (LAST_UNIT if final else UNIT).match(data, position)
         if unit is not None and unit.end() - position <= _LONGEST_STRING:
+            self._effort.earn(EARNED * (unit.end() - position))
             self._write(self._redact_unit(unit[1], unit[2], unit[3]))
             return unit.end()
         end = self._long_string(data, position)
@@ -136,28 +163,28 @@ class JsonStream:
                 return self._open_member(key[1], key[2], key.end())
             if not final and INCOMPLETE.match(data, position) is not None:
                 return position
-        self._text = RunningText(self._write)
+        self._text = RunningText(self._write, self._effort)
         return position
 
     def _open_member(self, raw_key: bytes, colon: bytes, end: int) -> int:
-        shown, kind = _redact_key(raw_key)
+        shown, kind = redact_key(raw_key, self._effort)
         if kind is None:
             self._write(shown + colon)
             return end
-        self._write(shown + colon + _encode(MARKERS[kind]))
+        self._write(shown + colon + encode(MARKERS[kind]))
         self._depth = 1
         return end + 1
 
     def _redact_unit(self, raw_key: bytes | None, colon: bytes | None, value: bytes) -> bytes:
         if raw_key is None or colon is None:
             if self._pending is None:
-                return _redact_scalar(value)
+                return redact_scalar(value, self._effort)
             kind, self._pending = self._pending, None
-            return _encode(MARKERS[kind])
-        shown, kind_named = _redact_key(raw_key)
+            return encode(MARKERS[kind])
+        shown, kind_named = redact_key(raw_key, self._effort)
         if kind_named is None:
-            return shown + colon + _redact_scalar(value)
-        return shown + colon + _encode(_replace(kind_named, value))
+            return shown + colon + redact_scalar(value, self._effort)
+        return shown + colon + encode(redact_value(kind_named, value, self._effort))
 
     def _long_string(self, data: bytes, position: int) -> int | None:
         """Drop a string too long to hold, whether it is a key or a value; None if there is none here."""
@@ -171,10 +198,10 @@ class JsonStream:
         if (string.end() if string is not None else len(data)) - start <= _LONGEST_STRING:
             return None
         if head is not None and head[1] is not None:
-            shown, kind = _redact_key(head[1])
-            self._write(shown + head[2] + _encode(MARKERS[kind] if kind else TOO_LONG))
+            shown, kind = redact_key(head[1], self._effort)
+            self._write(shown + head[2] + encode(MARKERS[kind] if kind else TOO_LONG))
         else:
-            self._write(_encode(MARKERS[self._pending] if self._pending else TOO_LONG))
+            self._write(encode(MARKERS[self._pending] if self._pending else TOO_LONG))
             self._after_long = True
         self._pending = None
         self._in_string = True
@@ -200,55 +227,3 @@ class JsonStream:
                 self._in_string = True
                 return found.end(), False
         return len(data), True
-
-
-def _clean(run: bytes) -> bool:
-    try:
-        return is_plain_json(run.decode("utf-8"))
-    except UnicodeDecodeError:
-        return False
-
-
-def _encode(text: str) -> bytes:
-    return msgspec.json.encode(text)
-
-
-def _text_of(raw: bytes) -> str:
-    if raw[0] != _QUOTE:
-        return raw.decode("ascii")
-    try:
-        return msgspec.json.decode(raw, type=str)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return raw[1:-1].decode("utf-8", "backslashreplace")
-
-
-def _redact_scalar(raw: bytes) -> bytes:
-    if PLAIN_SCALAR.fullmatch(raw) is not None:
-        return raw
-    try:
-        text = _text_of(raw)
-        redacted = redact_text(text)
-        return raw if redacted == text else _encode(redacted)
-    except Exception:  # what cannot be redacted is dropped, never kept and never raised
-        return _encode(FAILED)
-
-
-def _redact_key(raw: bytes) -> tuple[bytes, Kind | None]:
-    return _remembered_key(raw) if len(raw) <= _LONGEST_REMEMBERED else _redacted_key(raw)
-
-
-def _redacted_key(raw: bytes) -> tuple[bytes, Kind | None]:
-    try:
-        return _redact_scalar(raw), kind_of(_text_of(raw))
-    except Exception:
-        return _encode(FAILED), "redacted"
-
-
-_remembered_key = lru_cache(maxsize=2048)(_redacted_key)
-
-
-def _replace(kind: Kind, raw: bytes) -> str:
-    try:
-        return replacement(kind, _text_of(raw))
-    except Exception:
-        return MARKERS[kind]

@@ -9,15 +9,18 @@ __all__ = [
     "BRACKET",
     "HEAD",
     "INCOMPLETE",
+    "ITEM",
     "KEY_OF_CONTAINER",
     "LAST_UNIT",
     "MARKS",
+    "ONE",
     "PLAIN_SCALAR",
     "PUNCTUATION",
     "REST_OF_STRING",
     "RUN",
     "STRING",
     "STRING_BODY",
+    "STRING_OR_KEY",
     "UNIT",
 ]
 
@@ -34,7 +37,8 @@ MARKS: Final = re.compile(rb"[ \t\r\n\[\]{},]+")
 PUNCTUATION: Final = re.compile(_SPACE + rb"[\[\]{},]?")
 BRACKET: Final = re.compile(rb"\"(?:" + _BODY + rb"\")?+|([\[{])|([\]}])", re.DOTALL)
 
-PLAIN_SCALAR: Final = re.compile(rb"[\-0-9.]{1,11}|true|false|null|\"[A-Za-z0-9]{0,11}\"")
+_PLAIN: Final = rb"[\-0-9.]{1,11}+|true|false|null|\"[A-Za-z0-9]{0,11}+\""
+PLAIN_SCALAR: Final = re.compile(_PLAIN)
 """Too short and too plain for any detector."""
 
 UNIT: Final = re.compile(_KEY + rb"?+(" + _SCALAR + rb")(?=" + _SPACE + rb"[,\]}])", re.DOTALL)
@@ -76,5 +80,30 @@ _ELEMENT: Final = (
     + _SPACE
     + rb")?+[\[{]|[,\]}])"
 )
-RUN: Final = re.compile(rb"(?:" + _SPACE + _ELEMENT + rb"){1,96}+", re.DOTALL)
+RUN: Final = re.compile(rb"(?:" + _SPACE + _ELEMENT + rb")++", re.DOTALL)
 """Many elements at once, to be let through if nothing in them is suspicious."""
+ONE: Final = re.compile(_SPACE + _ELEMENT, re.DOTALL)
+
+_END: Final = rb"(?=" + _SPACE + rb"(?:[,\]}]|\Z))"
+_PLAIN_VALUE: Final = rb"(?:" + _PLAIN + rb")" + _END
+ITEM: Final = re.compile(
+    rb"(?:[ \t\r\n\[\]{},]++|"
+    + _PLAIN_VALUE
+    + rb")*+(?:("
+    + _STRING
+    + rb")"
+    + _SPACE
+    + rb":"
+    + _SPACE
+    + rb")?+(?:("
+    + _PLAIN_VALUE
+    + rb")|("
+    + _SCALAR
+    + rb")"
+    + _END
+    + rb"|([\[{]))",
+    re.DOTALL,
+)
+"""In whole elements, the next that is more than marks and short plain values without a key."""
+
+STRING_OR_KEY: Final = re.compile(rb"(" + _STRING + rb")(" + _SPACE + rb":)?+", re.DOTALL)

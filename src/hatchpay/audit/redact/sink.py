@@ -9,7 +9,7 @@ __all__ = ["Sink"]
 
 
 class Sink:
-    """Keeps `keep` bytes, counts all, and computes an HMAC over all if they exceed that."""
+    """Keeps `keep` bytes, and has an HMAC over all: computed as they come once they exceed that."""
 
     def __init__(self, fingerprint_key: bytes, keep: int) -> None:
         self._key = fingerprint_key
@@ -35,5 +35,6 @@ class Sink:
         return self._hmac is not None
 
     @property
-    def digest(self) -> str | None:
-        return None if self._hmac is None else self._hmac.hexdigest()
+    def digest(self) -> str:
+        whole = self._hmac or hmac.new(self._key, self._kept, hashlib.sha256)
+        return whole.hexdigest()
