@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol, cast
 
 from .models import Reach
@@ -51,5 +52,9 @@ def caller_of(scope: Mapping[str, Any]) -> Caller:
     principal = cast(HatchPay, scope[SCOPE_KEY]).principal
     if principal is None or principal.tenant_id is None:
         raise Problem(403, "tenant_required", "Transactions belong to a tenant, and this caller has none.")
-    reach = Reach(principal.tenant_id, principal.business_unit_ids)
-    return Caller(reach, sees_customers=principal.may(_SEE_CUSTOMERS))
+    return _caller(principal.tenant_id, principal.business_unit_ids, principal.may(_SEE_CUSTOMERS))
+
+
+@lru_cache(maxsize=1024)
+def _caller(tenant_id: str, business_unit_ids: frozenset[str] | None, sees_customers: bool) -> Caller:
+    return Caller(Reach(tenant_id, business_unit_ids), sees_customers)
