@@ -10,7 +10,6 @@ from time import monotonic
 from typing import Final
 
 from hatchpay.access.catalogue import Catalogue
-from hatchpay.access.permission import CONTROL_PERMISSIONS
 from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.keys import Keys
 from hatchpay.app.paths import DataDirectory
@@ -46,7 +45,7 @@ class Runtime:
         self.paths.prepare()
         self.directory = SqlDirectory(self.paths.directory)
         self.secrets = SecretFiles(self.paths.secrets, settings.pepper, needed=self.directory.holds_keys)
-        self.directory.sync_permissions((*CONTROL_PERMISSIONS, *catalogue.permissions))
+        self.directory.sync_permissions(catalogue.permissions)
         self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers)
         self.history = LedgerReader(self.paths.ledger)
         self.metrics = Metrics(self._gauges)
@@ -60,11 +59,10 @@ class Runtime:
         self.keys = Keys(self.directory, self.history, wall_us, new_id, self.secrets.peppers)
         self._routes = merge({"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())})
         self._proxies = Proxies(settings.proxy_networks)
-        self._settings = settings
         self._rehashes: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue(_MOST_REHASHES)
         self._draining = asyncio.Lock()
         self._stopping = threading.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._rehashing: asyncio.Task[None] | None = None
         self._poller: threading.Thread | None = None
         self.running = False
         self._refreshed_at = monotonic()
@@ -82,7 +80,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         await self.recorder.start()
         await self._drain()
-        self._tasks = [asyncio.create_task(self._rehash())]
+        self._rehashing = asyncio.create_task(self._rehash())
         self._poller = threading.Thread(target=self._poll, name="hatchpay-directory", daemon=True)
         self._refreshed_at = monotonic()
         self._poller.start()
@@ -94,9 +92,9 @@ class Runtime:
             return
         self.running = False
         self._stopping.set()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._rehashing is not None:
+            self._rehashing.cancel()
+            await asyncio.gather(self._rehashing, return_exceptions=True)
         if self._poller is not None:
             await asyncio.to_thread(self._poller.join)
         await self.recorder.close()
@@ -109,14 +107,10 @@ class Runtime:
 
     def failing(self) -> list[str]:
         """What is not well, for the readiness check."""
-        failing = []
         if not self.running:
-            failing.append("starting")
-        if self.running and not self.recorder.healthy:
-            failing.append("audit")
-        if self.running and not self._is_current():
-            failing.append("directory")
-        return failing
+            return ["starting"]
+        checks = {"audit": self.recorder.healthy, "directory": self._is_current()}
+        return [name for name, well in checks.items() if not well]
 
     def _is_current(self) -> bool:
         """Whether other processes' changes have been heard of lately. A revocation must not be outlived for long."""

@@ -16,10 +16,10 @@ from hatchpay.access.routes import METHODS, RouteTable
 from hatchpay.control.caller import SCOPE_KEY
 from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.errors import HatchPayError, InvalidInput, NotFound, Refusal, problem
+from hatchpay.identity.credential import CHALLENGE
 
-__all__ = ["CHALLENGE", "answer", "frames", "install", "internal_error"]
+__all__ = ["answer", "frames", "install", "internal_error"]
 
-CHALLENGE: Final = 'Bearer realm="hatchpay", ApiKey realm="hatchpay" header="X-API-Key"'
 _log: Final = logging.getLogger("hatchpay.control")
 _DENIALS: Final = frozenset({401, 403, 409})
 _table: Final = RouteTable(CONTROL_ROUTES)

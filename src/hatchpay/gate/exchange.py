@@ -207,7 +207,7 @@ class Exchange:
             headers.append((name, value))
         headers.append((REQUEST_ID_HEADER, self._account.request_id.encode()))
         self._start = {**message, "headers": headers}
-        self._account.status = message["status"]
+        self._account.status = status
         if self._is_bodiless:
             self._hold({"type": "http.response.body", "body": b""})
 
@@ -323,17 +323,17 @@ class Exchange:
 
     def _unrecorded(self) -> None:
         """The handler has run, its completion could not be stored. Raises ResponseAborted where bytes have left."""
-        sent_before = self._held and self._held[0]["type"] != "http.response.start"
+        refusal = _unavailable()
+        state: State = "refused"
         if self._verdict.refusal is None and not self._safe:
-            refusal: HatchPayError = Unavailable(
+            state = "failed"
+            refusal = Unavailable(
                 "the request may have been executed, but its outcome could not be recorded; "
                 "look before you send it again",
                 code="outcome_unrecorded",
             )
-        else:
-            refusal = _unavailable()
-        self._owe("refused" if refusal.code == "audit_unavailable" else "failed", refusal)
-        if sent_before:
+        self._owe(state, refusal)
+        if self._held[0]["type"] != "http.response.start":
             raise ResponseAborted("the answer was cut off, since its outcome could not be recorded")
         self._replace(refusal)
 

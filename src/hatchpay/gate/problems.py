@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from hatchpay.errors import HatchPayError, Unauthenticated, problem
+from hatchpay.identity.credential import CHALLENGE
 
 __all__ = ["REQUEST_ID_HEADER", "Message", "problem_messages"]
 
 Message = MutableMapping[str, Any]
 REQUEST_ID_HEADER: Final = b"hatchpay-request-id"
-_CHALLENGE: Final = b'Bearer realm="hatchpay", ApiKey realm="hatchpay" header="X-API-Key"'
 _CLOSES: Final = frozenset({400, 408, 413, 431})
 
 
@@ -27,7 +27,7 @@ def problem_messages(error: HatchPayError, request_id: str) -> list[Message]:
         (REQUEST_ID_HEADER, request_id.encode()),
     ]
     if isinstance(error, Unauthenticated):
-        headers.append((b"www-authenticate", _CHALLENGE))
+        headers.append((b"www-authenticate", CHALLENGE.encode()))
     if error.status == 503:
         headers.append((b"retry-after", b"1"))
     if error.status in _CLOSES:

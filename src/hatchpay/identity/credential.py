@@ -8,7 +8,10 @@ from urllib.parse import unquote_plus
 
 from hatchpay.errors import MalformedRequest
 
-__all__ = ["extract", "refuse_in_query"]
+__all__ = ["CHALLENGE", "extract", "refuse_in_query"]
+
+CHALLENGE: Final = 'Bearer realm="hatchpay", ApiKey realm="hatchpay" header="X-API-Key"'
+"""How to send a credential: the `WWW-Authenticate` of every 401 (RFC 9110, section 11.6.1)."""
 
 _BEARER: Final = re.compile(r"bearer +(\S+) *\Z", re.IGNORECASE)
 _QUERY_NAMES: Final = frozenset({"api_key", "apikey", "x_api_key", "access_token", "client_secret"})

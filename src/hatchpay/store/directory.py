@@ -23,7 +23,7 @@ from hatchpay.audit.record import Change
 from hatchpay.errors import DirectoryUnavailable, SettingsError
 from hatchpay.store import directory_migrate
 from hatchpay.store.directory_transaction import SqlTransaction
-from hatchpay.store.directory_view import SqlView
+from hatchpay.store.directory_view import SqlView, permission_of
 from hatchpay.store.schema import key_secrets, outbox, permissions
 
 __all__ = ["SqlDirectory"]
@@ -165,17 +165,7 @@ class SqlDirectory:
 
     def _differing(self, wanted: dict[str, Permission]) -> list[Permission]:
         with self.connection() as connection:
-            rows = connection.execute(select(permissions)).all()
-        stored = {
-            row.name: Permission(
-                name=row.name,
-                description=row.description,
-                read_only=row.read_only,
-                sensitive=row.sensitive,
-                administrative=row.administrative,
-            )
-            for row in rows
-        }
+            stored = by_name(map(permission_of, connection.execute(select(permissions))))
         return [permission for name, permission in sorted(wanted.items()) if stored.get(name) != permission]
 
     @contextmanager

@@ -44,16 +44,7 @@ class SqlView:
     @cached_property
     def _catalogue(self) -> tuple[Permission, ...]:
         query = select(permissions).where(~permissions.c.platform).order_by(permissions.c.name)
-        return tuple(
-            Permission(
-                name=row.name,
-                description=row.description,
-                read_only=row.read_only,
-                sensitive=row.sensitive,
-                administrative=row.administrative,
-            )
-            for row in self._connection.execute(query)
-        )
+        return tuple(map(permission_of, self._connection.execute(query)))
 
     def tenant(self, tenant_id: str) -> TenantRow | None:
         return self._one_tenant(tenants.c.id == tenant_id)
@@ -297,6 +288,16 @@ def _key(row: Row[Any], role_ids: frozenset[str], secrets: tuple[SecretRow, ...]
         deleted_us=row.deleted_us,
         role_ids=role_ids,
         secrets=secrets,
+    )
+
+
+def permission_of(row: Row[Any]) -> Permission:
+    return Permission(
+        name=row.name,
+        description=row.description,
+        read_only=row.read_only,
+        sensitive=row.sensitive,
+        administrative=row.administrative,
     )
 
 
