@@ -12,6 +12,9 @@ HatchPayError
 ├── AuditUnavailable             the record could not be made durable
 ├── SettingsError                a setting is missing or wrong; start-up stops
 ├── DirectoryUnavailable         the directory could not be opened or read
+├── FetchFailed                  502: what another party publishes could not, or may not, be fetched
+├── UnusableKey                  422: a JSON Web Key that cannot, or must not, be used
+├── InvalidToken                 401: a JSON Web Token that is refused; the code says why
 └── MalformedToken               a credential that does not have the form of one
 
 Each carries a stable `code`. Compare codes or classes, never texts: `detail` is for people and may change.
@@ -26,9 +29,11 @@ __all__ = [
     "AuditUnavailable",
     "Conflict",
     "DirectoryUnavailable",
+    "FetchFailed",
     "Forbidden",
     "HatchPayError",
     "InvalidInput",
+    "InvalidToken",
     "MalformedRequest",
     "MalformedToken",
     "NotFound",
@@ -36,6 +41,7 @@ __all__ = [
     "SettingsError",
     "Unauthenticated",
     "Unavailable",
+    "UnusableKey",
     "problem",
 ]
 
@@ -119,6 +125,21 @@ class SettingsError(HatchPayError):
 class DirectoryUnavailable(HatchPayError):
     default_status = HTTPStatus.SERVICE_UNAVAILABLE
     default_code = "directory_unavailable"
+
+
+class FetchFailed(HatchPayError):
+    default_status = HTTPStatus.BAD_GATEWAY
+    default_code = "fetch_failed"
+
+
+class UnusableKey(HatchPayError):
+    default_status = HTTPStatus.UNPROCESSABLE_ENTITY
+    default_code = "jwk_unusable"
+
+
+class InvalidToken(HatchPayError):
+    default_status = HTTPStatus.UNAUTHORIZED
+    default_code = "token_invalid"
 
 
 class MalformedToken(HatchPayError):
