@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ DEFAULT_FILE: Final = Path("hatchpay.toml")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator can set. `pepper` is a secret and never shown."""
+    """What an operator can set. `pepper` and `kek` are secrets and never shown."""
 
     data_dir: Path = Path("var")
     host: str = "127.0.0.1"
@@ -37,7 +38,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     audit_patience_ms: int = 5_000
     client_patience_s: int = 20
+    public_url: str | None = None
+    token_life_s: int = 900
+    issuer_keys_keep_s: int = 86_400
+    allow_insecure_issuers: bool = False
     pepper: str | None = None
+    kek: str | None = None
 
     def __repr__(self) -> str:
         return f"Settings(data_dir={str(self.data_dir)!r}, …)"
@@ -62,9 +68,17 @@ _DESCRIPTIONS: Final[dict[str, str]] = {
     "tls_key": "PEM file with the certificate's private key",
     "audit_patience_ms": "milliseconds that a request waits for its audit record before it is refused",
     "client_patience_s": "seconds within which the head of a request must arrive, and for which its body may pause",
+    "public_url": "URL under which callers reach HatchPay, such as https://auth.example.com: issuer and audience of "
+    "its tokens; by default that of host and port",
+    "token_life_s": "seconds that a token lives unless its caller asks otherwise; at most 43200",
+    "issuer_keys_keep_s": "seconds for which the last good keys of a trusted issuer count while they cannot be fetched",
+    "allow_insecure_issuers": "trusted issuers may be on plain HTTP and on private addresses; for tests only",
     "pepper": "version:base64 of 32 bytes, comma-separated, newest last; by default a file in the data directory",
+    "kek": "base64 of 32 bytes, the key that encrypts signing keys; by default a file in the data directory",
 }
-_SECRET: Final = frozenset({"pepper"})
+_SECRET: Final = frozenset({"pepper", "kek"})
+_LONGEST_LIFE_S: Final = 12 * 3600
+_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -161,6 +175,12 @@ def _check(settings: Settings) -> None:
         raise SettingsError("audit_patience_ms is at least 100")
     if settings.client_patience_s < 1:
         raise SettingsError("client_patience_s is at least 1")
+    if not 1 <= settings.token_life_s <= _LONGEST_LIFE_S:
+        raise SettingsError(f"token_life_s is 1 to {_LONGEST_LIFE_S}")
+    if settings.issuer_keys_keep_s < 1:
+        raise SettingsError("issuer_keys_keep_s is at least 1")
+    if settings.public_url is not None and _URL.fullmatch(settings.public_url) is None:
+        raise SettingsError("public_url is a scheme and a host, such as https://auth.example.com, and no path")
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("tls_cert and tls_key belong together")
     try:

@@ -5,15 +5,29 @@ Times are microseconds since the epoch. Nothing here is a secret: of a key's tex
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_network
 
 import msgspec
 
-from hatchpay.identity.principal import IPNetwork, Limits, Reach
+from hatchpay.identity.issuer import ClaimsMapping, grants_of
+from hatchpay.identity.principal import IPNetwork, Limits, Reach, TokenUse
 from hatchpay.tokens.apikey import Environment
+from hatchpay.tokens.signing import SigningAlgorithm
 
-__all__ = ["KeyRow", "RoleRow", "SecretRow", "TenantRow", "UnitRow", "reach"]
+__all__ = [
+    "IssuerKeys",
+    "IssuerRow",
+    "KeyRow",
+    "RoleRow",
+    "SecretRow",
+    "SigningKeyRow",
+    "TenantRow",
+    "UnitRow",
+    "reach",
+    "user_reach",
+]
 
 
 class TenantRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +104,58 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class SigningKeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that signs our own tokens. `public_jwk` is JSON text, `sealed` the private half (see tokens.signing).
+
+    It is published from its creation on and signs from `signs_from_us` on, until a newer one does.
+    """
+
+    kid: str
+    algorithm: SigningAlgorithm
+    public_jwk: str
+    sealed: bytes
+    created_us: int
+    signs_from_us: int
+    retired_us: int | None = None
+
+    def __repr__(self) -> str:
+        return f"SigningKeyRow({self.algorithm}, {self.kid})"
+
+
+class IssuerKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The JWK Set that an issuer publishes, as last fetched.
+
+    `document` is the last good one, of `fetched_us`. `tried_us` is the last try, and `failure` the code of what went
+    wrong with it. `asked_us` is the last time that a token with an unknown `kid` caused one.
+    """
+
+    document: bytes | None = None
+    fetched_us: int | None = None
+    tried_us: int | None = None
+    asked_us: int | None = None
+    failure: str | None = None
+
+
+class IssuerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An issuer whose tokens a tenant trusts. Without `jwks_url`, discovery finds its keys.
+
+    `ceiling` are the permissions that its users can hold at most.
+    """
+
+    id: str
+    tenant_id: str
+    issuer: str
+    audience: str
+    jwks_url: str | None
+    algorithms: tuple[str, ...]
+    ceiling: frozenset[str]
+    claims: ClaimsMapping
+    enabled: bool = True
+    created_us: int
+    updated_us: int
+    keys: IssuerKeys = IssuerKeys()
+
+
 @lru_cache(4096)
 def _network(cidr: str) -> IPNetwork:
     return ip_network(cidr)
@@ -99,3 +165,10 @@ def reach(key: KeyRow, roles: dict[str, RoleRow]) -> Reach:
     """All that `key` can do, by its roles among `roles` (by id) and its limits, enabled or not."""
     held = frozenset().union(*(roles[role_id].permissions for role_id in key.role_ids))
     return Reach(held, key.limits)
+
+
+def user_reach(issuer: IssuerRow, token: TokenUse, roles: Iterable[RoleRow]) -> Reach:
+    """All that the issuer's user behind `token` can do; `roles` are those of the tenant that the token names."""
+    named = ((role.name, role.permissions) for role in roles)
+    held = grants_of(issuer.ceiling, named, token.claimed_permissions)
+    return Reach(frozenset(held), Limits().within(token.business_unit_ids))

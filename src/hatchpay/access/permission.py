@@ -63,6 +63,12 @@ CONTROL_PERMISSIONS: Final[tuple[Permission, ...]] = _own(
     ("api-key.keys.rotate", "a", "Give an API key a new secret, and end the old one"),
     ("api-key.keys.update", "a", "Rename, disable, enable and limit API keys"),
     ("audit-log.history.read", "rs", "Read the record of every request"),
+    ("auth.issuers.create", "a", "Trust other issuers of tokens"),
+    ("auth.issuers.delete", "a", "End the trust in other issuers"),
+    ("auth.issuers.read", "rs", "List the trusted issuers of tokens"),
+    ("auth.issuers.update", "a", "Change trusted issuers, their ceiling and their mapping"),
+    ("auth.tokens.read", "rs", "Inspect the tokens of other keys"),
+    ("auth.tokens.revoke", "a", "Revoke the tokens of other keys"),
     ("business-unit.business-units.create", "a", "Create business units"),
     ("business-unit.business-units.read", "r", "List business units"),
 )

@@ -7,18 +7,22 @@ import zoneinfo
 from functools import cache
 from ipaddress import ip_network
 from typing import Final
+from urllib.parse import urlsplit
 
 from hatchpay.errors import InvalidInput
 from hatchpay.ids import is_uuid
 
 __all__ = [
     "MAX_GRACE_SECONDS",
+    "audience",
     "cidrs",
+    "claim",
     "description",
     "distinct",
     "expiry",
     "grace",
     "identifier",
+    "issuer_url",
     "metadata",
     "name",
     "owner",
@@ -28,6 +32,7 @@ __all__ = [
 MAX_GRACE_SECONDS: Final = 2_592_000
 """30 days."""
 
+_LONGEST_URL: Final = 2048
 # The last microsecond that RFC 3339 can write.
 _LAST_US: Final = 253_402_300_799_999_999
 
@@ -82,6 +87,29 @@ def identifier(value: str, field: str) -> str:
     if not is_uuid(value):
         raise InvalidInput("an id is a UUID in lower case, with dashes", code="invalid_uuid", field=field)
     return value
+
+
+def issuer_url(value: str, field: str, *, insecure: bool, query: bool = False) -> str:
+    """An absolute https URL without user info and fragment (RFC 8414, section 2); `insecure` allows http."""
+    schemes = {"https", "http"} if insecure else {"https"}
+    try:
+        url = urlsplit(value)
+        usable = url.scheme in schemes and bool(url.hostname) and url.username is None and url.port != 0
+    except ValueError:
+        usable = False
+    odd = not value.isascii() or not value.isprintable() or any(char in value for char in '\\ "<>^`{|}#')
+    if not usable or odd or len(value) > _LONGEST_URL or (not query and "?" in value):
+        raise InvalidInput(f"{field} is not an absolute https URL", code="invalid_url", field=field)
+    return value
+
+
+def audience(value: str) -> str:
+    return _text(value, "audience", 1, _LONGEST_URL)
+
+
+def claim(value: str | None, field: str) -> str | None:
+    """A claim's name, or a JSON Pointer to it."""
+    return None if value is None else _text(value, field, 1, 200)
 
 
 def distinct(values: tuple[str, ...], field: str, code: str) -> tuple[str, ...]:

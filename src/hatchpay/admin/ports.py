@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from hatchpay.access.directory import KeyRow, RoleRow, TenantRow, UnitRow
+from hatchpay.access.directory import IssuerKeys, IssuerRow, KeyRow, RoleRow, SigningKeyRow, TenantRow, UnitRow
 from hatchpay.access.permission import Permission
 from hatchpay.audit.record import Change
 
@@ -62,6 +62,10 @@ class DirectoryView(Protocol):
         """Oldest first, by id."""
         ...
 
+    def roles_named(self, tenant_id: str, names: Iterable[str]) -> list[RoleRow]:
+        """Those among `names` that exist."""
+        ...
+
     def roles_by_id(self, tenant_id: str, role_ids: Iterable[str]) -> dict[str, RoleRow]:
         """Those among `role_ids` that exist."""
         ...
@@ -74,6 +78,26 @@ class DirectoryView(Protocol):
 
     def known_units(self, tenant_id: str, unit_ids: Iterable[str]) -> frozenset[str]:
         """Those among `unit_ids` that exist."""
+        ...
+
+    def signing_keys(self) -> list[SigningKeyRow]:
+        """In the order in which they sign, retired ones included."""
+        ...
+
+    def issuer(self, tenant_id: str, issuer_id: str) -> IssuerRow | None: ...
+
+    def issuers(self, tenant_id: str, limit: int | None = None, before: str | None = None) -> list[IssuerRow]:
+        """Newest first, by id; all without a `limit`."""
+        ...
+
+    def load_issuers(self, issuer_ids: Iterable[str] | None) -> list[IssuerRow]:
+        """Of every tenant, by id; all for None."""
+        ...
+
+    def is_revoked(self, token_id: str) -> bool: ...
+
+    def served_urls(self) -> list[str]:
+        """The last one that was served first."""
         ...
 
 
@@ -99,6 +123,26 @@ class DirectoryTransaction(DirectoryView, Protocol):
     def save_key(self, key: KeyRow) -> None:
         """Replace what is stored, roles and secrets included."""
         ...
+
+    def add_signing_key(self, key: SigningKeyRow) -> None: ...
+
+    def save_signing_key(self, key: SigningKeyRow) -> None: ...
+
+    def add_issuer(self, issuer: IssuerRow) -> None:
+        """Raises Conflict (`issuer_exists`) where some tenant trusts this issuer for this audience already."""
+        ...
+
+    def save_issuer(self, issuer: IssuerRow) -> None:
+        """Replace what is stored, keys included. Raises Conflict as `add_issuer` does."""
+        ...
+
+    def save_issuer_keys(self, issuer_id: str, keys: IssuerKeys) -> None: ...
+
+    def remove_issuer(self, issuer: IssuerRow) -> None: ...
+
+    def revoke_token(self, token_id: str, tenant_id: str, ends_us: int, now: int) -> None: ...
+
+    def serve_url(self, url: str, now: int) -> None: ...
 
     def announce_peppers(self) -> None: ...
 

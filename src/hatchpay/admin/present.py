@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from hatchpay.access.directory import KeyRow, RoleRow, TenantRow, UnitRow
+import msgspec
+
+from hatchpay.access.directory import IssuerRow, KeyRow, RoleRow, TenantRow, UnitRow
 from hatchpay.access.permission import Permission
+from hatchpay.admin.token_views import IssuerKeyView, IssuerView
 from hatchpay.admin.views import (
     BusinessUnitView,
     KeyView,
@@ -18,9 +21,13 @@ from hatchpay.admin.views import (
 )
 from hatchpay.audit.ports import KeyUsage
 from hatchpay.clock import format_time
+from hatchpay.errors import UnusableKey
 from hatchpay.tokens.apikey import encode_id
+from hatchpay.tokens.jwks import KeySet
 
 __all__ = [
+    "issuer_facts",
+    "issuer_view",
     "key_facts",
     "key_view",
     "permission_view",
@@ -89,6 +96,37 @@ def tenant_view(tenant: TenantRow) -> TenantView:
     return TenantView(id=tenant.id, name=tenant.name, created_at=format_time(tenant.created_us))
 
 
+def issuer_view(issuer: IssuerRow) -> IssuerView:
+    return IssuerView(
+        id=issuer.id,
+        issuer=issuer.issuer,
+        audience=issuer.audience,
+        jwks_url=issuer.jwks_url,
+        algorithms=issuer.algorithms,
+        ceiling=tuple(sorted(issuer.ceiling)),
+        claims=issuer.claims,
+        status="enabled" if issuer.enabled else "disabled",
+        keys=_issuer_keys(issuer.keys.document),
+        keys_fetched_at=_time(issuer.keys.fetched_us),
+        keys_failure=issuer.keys.failure,
+        created_at=format_time(issuer.created_us),
+        updated_at=format_time(issuer.updated_us),
+    )
+
+
+def issuer_facts(issuer: IssuerRow) -> dict[str, object]:
+    """What an audit event tells of a trusted issuer."""
+    return {
+        "issuer": issuer.issuer,
+        "audience": issuer.audience,
+        "jwks_url": issuer.jwks_url,
+        "algorithms": issuer.algorithms,
+        "ceiling": sorted(issuer.ceiling),
+        "claims": msgspec.to_builtins(issuer.claims),
+        "status": "enabled" if issuer.enabled else "disabled",
+    }
+
+
 def key_facts(key: KeyRow) -> dict[str, object]:
     """What an audit event tells of a key."""
     return {
@@ -112,6 +150,18 @@ def role_facts(role: RoleRow) -> dict[str, object]:
 def role_names(roles: Iterable[RoleRow]) -> list[dict[str, str]]:
     """What an audit event tells of the roles that a key holds."""
     return [{"id": role.id, "name": role.name} for role in sorted(roles, key=lambda role: role.name)]
+
+
+def _issuer_keys(document: bytes | None) -> tuple[IssuerKeyView, ...]:
+    if document is None:
+        return ()
+    try:
+        keys = KeySet.load(document)
+    except UnusableKey:
+        return ()
+    usable = [IssuerKeyView(kid=key.kid, algorithms=tuple(sorted(key.algorithms)), problem=None) for key in keys.keys]
+    unusable = [IssuerKeyView(kid=kid, algorithms=(), problem=problem) for kid, problem in keys.unusable.items()]
+    return (*usable, *unusable)
 
 
 def _status(key: KeyRow, now: int) -> Literal["enabled", "disabled", "expired"]:

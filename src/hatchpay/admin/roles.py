@@ -18,7 +18,7 @@ from hatchpay.admin.views import Actor, Page, RoleDraft, RoleView
 from hatchpay.admin.work import Changes, Work, found
 from hatchpay.clock import Clock
 from hatchpay.errors import Conflict, InvalidInput
-from hatchpay.identity.principal import Reach
+from hatchpay.identity.principal import Limits, Reach
 from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
 
 __all__ = ["Roles"]
@@ -55,6 +55,7 @@ class Roles:
         with self._changes.by(actor, "access.roles.create") as work:
             role = _drafted(work, draft, work.new_id(), work.now)
             work.demand(Reach(role.permissions, work.reach.limits))
+            _demand_for_users(work, role.permissions)
             work.transaction.add_role(role)
             work.record("access.roles.created", role.id, {}, role_facts(role))
             return role_view(role)
@@ -68,10 +69,13 @@ class Roles:
             if role_facts(new) == role_facts(old):
                 return role_view(old)
             work.transaction.save_role(new)
+            if new.name != old.name:
+                _demand_for_users(work, new.permissions)
             for key in work.transaction.keys_holding([role_id]):
                 work.demand_units(key.business_unit_ids)
             if not new.permissions <= old.permissions:
                 work.demand(Reach(new.permissions, work.reach.limits))
+                _demand_for_users(work, new.permissions)
                 for key in work.transaction.keys_holding([role_id]):
                     work.demand(work.reach_of(key))
             work.record("access.roles.updated", role_id, role_facts(old), role_facts(new))
@@ -85,6 +89,16 @@ class Roles:
                 raise Conflict("API keys hold this role; detach it first", code="role_in_use")
             work.transaction.remove_role(role)
             work.record("access.roles.deleted", role_id, role_facts(role), {})
+
+
+def _demand_for_users(work: Work, permissions: frozenset[str]) -> None:
+    """Users of trusted issuers hold roles by name, tenant-wide: whoever makes, renames or widens one grants it to them.
+
+    Raises Forbidden where the caller could not.
+    """
+    for issuer in work.transaction.issuers(work.tenant_id):
+        if issuer.claims.roles is not None and permissions & issuer.ceiling:
+            work.demand(Reach(permissions & issuer.ceiling, Limits()))
 
 
 def _custom(role: RoleRow) -> RoleRow:

@@ -13,14 +13,14 @@ from typing import TypeVar
 
 import msgspec
 
-from hatchpay.access.directory import KeyRow, RoleRow, reach
+from hatchpay.access.directory import KeyRow, RoleRow, reach, user_reach
 from hatchpay.admin.ports import Directory, DirectoryTransaction, DirectoryView
 from hatchpay.admin.views import Actor
 from hatchpay.audit.record import Change
 from hatchpay.audit.redact import redact_text
 from hatchpay.clock import Clock
 from hatchpay.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from hatchpay.identity.principal import Limits, Reach
+from hatchpay.identity.principal import Limits, Principal, Reach, TokenUse
 from hatchpay.ids import IdSource
 
 __all__ = ["Changes", "Work", "found", "roles_of", "within_units"]
@@ -127,8 +127,8 @@ class Changes:
         self._new_id = new_id
 
     @contextmanager
-    def by(self, actor: Actor, permission: str) -> Iterator[Work]:
-        """A transaction in which `actor` does what needs `permission`.
+    def by(self, actor: Actor, permission: str | None) -> Iterator[Work]:
+        """A transaction in which `actor` does what needs `permission`, or what anybody may who is proven.
 
         Raises Unauthenticated where the caller's key is no longer good, Forbidden where it now lacks the
         permission.
@@ -136,7 +136,7 @@ class Changes:
         with self._directory.transaction() as transaction:
             now = self._clock()
             held = _authority(transaction, actor, now)
-            if permission not in held.permissions:
+            if permission is not None and permission not in held.permissions:
                 raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
             yield Work(transaction, actor, held, now, self._new_id)
 
@@ -162,10 +162,40 @@ def _authority(view: DirectoryView, actor: Actor, now: int) -> Reach:
     if principal.kind == "local":
         found(view.tenant(principal.tenant_id), "tenant")
         return Reach(frozenset(principal.grants), principal.limits)
+    token = principal.token
+    if token is not None and token.id is not None and view.is_revoked(token.id):
+        raise Unauthenticated("the caller's token was revoked")
+    if principal.key_id is None:
+        return _users_authority(view, principal, token)
+    held = _keys_authority(view, principal, now)
+    if token is None:
+        return held
+    if token.issuer_id is not None:
+        users = _users_authority(view, principal, token)
+        held = Reach(held.permissions & users.permissions, held.limits)
+    allowed = held.permissions if token.permissions is None else held.permissions & token.permissions
+    return Reach(allowed, held.limits.within(token.business_unit_ids))
+
+
+def _keys_authority(view: DirectoryView, principal: Principal, now: int) -> Reach:
     key = None if principal.key_id is None else view.key(principal.tenant_id, principal.key_id)
     if key is None or not key.enabled or (key.expires_us is not None and now >= key.expires_us):
         raise Unauthenticated("the caller's key is no longer valid")
+    if principal.token is not None:
+        version = principal.token.secret_version
+        secret = next((row for row in key.secrets if row.version == version), None)
+        if secret is None or (secret.ends_us is not None and now >= secret.ends_us):
+            raise Unauthenticated("the secret that the caller's token came from is no longer valid")
     return reach(key, roles_of(view, key))
+
+
+def _users_authority(view: DirectoryView, principal: Principal, token: TokenUse | None) -> Reach:
+    issuer = None
+    if token is not None and token.issuer_id is not None:
+        issuer = view.issuer(principal.tenant_id, token.issuer_id)
+    if token is None or issuer is None or not issuer.enabled:
+        raise Unauthenticated("the issuer of the caller's token is no longer trusted")
+    return user_reach(issuer, token, view.roles_named(principal.tenant_id, token.role_names))
 
 
 def _redacted(value: object) -> object:

@@ -11,7 +11,9 @@ from typing import Final
 
 from hatchpay.access.catalogue import Catalogue
 from hatchpay.access.routes import RouteTable, merge
+from hatchpay.admin.issuer_keys import IssuerKeyRefresh
 from hatchpay.admin.keys import Keys
+from hatchpay.app.issuer_keeper import IssuerKeeper
 from hatchpay.app.paths import DataDirectory
 from hatchpay.clock import wall_us
 from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
@@ -21,9 +23,13 @@ from hatchpay.gate.exchange import Application, Parts
 from hatchpay.gate.metrics import Metrics
 from hatchpay.gate.middleware import Gate
 from hatchpay.identity.authenticator import ApiKeyAuthenticator
+from hatchpay.identity.ports import Trust
+from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import new_id
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.guarded_http import GuardedHttp
+from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import LedgerReader
 from hatchpay.store.recorder import ProcessRecorder
 from hatchpay.store.secrets import SecretFiles
@@ -44,7 +50,13 @@ class Runtime:
         self.paths = DataDirectory(settings.data_dir)
         self.paths.prepare()
         self.directory = SqlDirectory(self.paths.directory)
-        self.secrets = SecretFiles(self.paths.secrets, settings.pepper, needed=self.directory.holds_keys)
+        self.secrets = SecretFiles(
+            self.paths.secrets,
+            settings.pepper,
+            needed=self.directory.holds_keys,
+            kek=settings.kek,
+            kek_needed=self.directory.holds_signing_keys,
+        )
         self.directory.sync_permissions(catalogue.permissions)
         self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers)
         self.history = LedgerReader(self.paths.ledger)
@@ -57,6 +69,14 @@ class Runtime:
             observe_wait=self.metrics.observe_commit,
         )
         self.keys = Keys(self.directory, self.history, wall_us, new_id, self.secrets.peppers)
+        self.documents = IssuerDocuments(GuardedHttp(insecure=settings.allow_insecure_issuers))
+        self._keeper = IssuerKeeper(
+            IssuerKeyRefresh(self.directory, wall_us, self.documents.keys), self.trust, self.snapshots.refresh
+        )
+        self.key_authenticator = ApiKeyAuthenticator(lambda: self.snapshots.current, wall_us, self._note_rehash)
+        self.token_authenticator = TokenAuthenticator(
+            lambda: self.snapshots.current, wall_us, self._keeper.want, keep_s=settings.issuer_keys_keep_s
+        )
         self._routes = merge({"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())})
         self._proxies = Proxies(settings.proxy_networks)
         self._rehashes: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue(_MOST_REHASHES)
@@ -68,12 +88,18 @@ class Runtime:
         self._refreshed_at = monotonic()
 
     def gate(self, app: Application, control: Application | None = None, *, only_proxies: bool = False) -> Gate:
-        authenticator = ApiKeyAuthenticator(lambda: self.snapshots.current, wall_us, self._note_rehash)
         admission = Admission(
-            [authenticator], self._routes, self._proxies, only_proxies=only_proxies, is_current=self._is_current
+            [self.key_authenticator, self.token_authenticator],
+            self._routes,
+            self._proxies,
+            only_proxies=only_proxies,
+            is_current=self._is_current,
         )
         key = self.secrets.fingerprint_key()
         return Gate(app, Parts(admission, self.recorder, wall_us, new_id, key, self.metrics.observe), control)
+
+    def trust(self) -> Trust:
+        return self.snapshots.current.trust
 
     async def start(self) -> None:
         """Raises AuditUnavailable, DirectoryUnavailable or SettingsError; then nothing is left running."""
@@ -84,6 +110,7 @@ class Runtime:
         self._poller = threading.Thread(target=self._poll, name="hatchpay-directory", daemon=True)
         self._refreshed_at = monotonic()
         self._poller.start()
+        self._keeper.start()
         self.running = True
 
     async def stop(self) -> None:
@@ -92,6 +119,7 @@ class Runtime:
             return
         self.running = False
         self._stopping.set()
+        await self._keeper.stop()
         if self._rehashing is not None:
             self._rehashing.cancel()
             await asyncio.gather(self._rehashing, return_exceptions=True)

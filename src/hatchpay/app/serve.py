@@ -18,13 +18,18 @@ import uvicorn
 from hatchpay.access.catalogue import EMPTY
 from hatchpay.access.routes import RouteTable
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.roles import Roles
+from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
+from hatchpay.admin.tokens import Tokens
+from hatchpay.app import own_tokens
 from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.runtime import Runtime
 from hatchpay.clock import wall_us
 from hatchpay.control.app import create_control_app
+from hatchpay.control.published import PublishedKeys
 from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.control.services import Services
 from hatchpay.errors import SettingsError
@@ -70,17 +75,10 @@ async def _run(
     administration: socket.socket,
     announce: Callable[[str], None],
 ) -> None:
-    control = create_control_app(
-        Services(
-            keys=runtime.keys,
-            roles=Roles(runtime.directory, wall_us, new_id),
-            permissions=Permissions(runtime.directory),
-            units=BusinessUnits(runtime.directory, wall_us, new_id),
-            tenants=Tenants(runtime.directory, wall_us, new_id, runtime.secrets.peppers),
-            history=runtime.history,
-            changed=runtime.changed,
-        )
-    )
+    url = settings.public_url or f"{_scheme(settings)}://{_address(public)}"
+    own_tokens.prepare(runtime.directory, runtime.secrets.kek, url)
+    runtime.snapshots.refresh()
+    control = create_control_app(_services(settings, runtime, url))
     gate = runtime.gate(protected or _nothing, control, only_proxies=_needs_proxy(settings))
     await runtime.start()
     try:
@@ -124,6 +122,28 @@ async def _run(
         await runtime.stop()
 
 
+def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
+    directory = runtime.directory
+    signer = Signer(runtime.trust, wall_us, runtime.secrets.kek)
+    insecure = settings.allow_insecure_issuers
+    return Services(
+        keys=runtime.keys,
+        roles=Roles(directory, wall_us, new_id),
+        permissions=Permissions(directory),
+        units=BusinessUnits(directory, wall_us, new_id),
+        tenants=Tenants(directory, wall_us, new_id, runtime.secrets.peppers),
+        issuers=Issuers(
+            directory, wall_us, new_id, runtime.documents.keys, lambda: runtime.trust().urls, insecure=insecure
+        ),
+        tokens=Tokens(directory, signer, wall_us, new_id, lambda: url, settings.token_life_s),
+        key_authenticator=runtime.key_authenticator,
+        token_authenticator=runtime.token_authenticator,
+        published=PublishedKeys(runtime.trust, wall_us, url),
+        history=runtime.history,
+        changed=runtime.changed,
+    )
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to the loop: uvicorn would raise them again, and end the process before the record is closed."""
 
@@ -147,9 +167,12 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
 def _announce(
     settings: Settings, public: socket.socket, administration: socket.socket, announce: Callable[[str], None]
 ) -> None:
-    scheme = "https" if settings.tls_cert is not None else "http"
-    announce(f"HatchPay serves {scheme}://{_address(public)}")
+    announce(f"HatchPay serves {_scheme(settings)}://{_address(public)}")
     announce(f"health and metrics on http://{_address(administration)}")
+
+
+def _scheme(settings: Settings) -> str:
+    return "https" if settings.tls_cert is not None else "http"
 
 
 def _address(listener: socket.socket) -> str:

@@ -17,7 +17,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request as it is kept. Nothing in it is secret: it is built from redacted parts only.
 
     Times are microseconds; `started_us` since the epoch. `body` is JSON text. `claimed_key_id` names a key whose id
-    was given without proof. `secret_version` says which of the key's secrets proved it.
+    was given without proof. `secret_version` says which of the key's secrets proved it. Of a JSON Web Token there is
+    `token_id`, its `jti`; `issuer_id` says which trusted issuer's user it was.
     """
 
     request_id: str
@@ -49,6 +50,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     handler_us: int = 0
     audit_us: int = 0
     state: State = "indeterminate"
+    token_id: str | None = None
+    issuer_id: str | None = None
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -88,6 +91,8 @@ def flat(record: Record, changes: list[dict[str, object]]) -> dict[str, object]:
         "principal_id": record.principal_id,
         "key_id": record.key_id,
         "claimed_key_id": record.claimed_key_id,
+        "token_id": record.token_id,
+        "issuer_id": record.issuer_id,
         "roles": list(record.roles),
         "decision": record.decision,
         "reason": record.reason,

@@ -7,8 +7,21 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
+from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
-from hatchpay.control import audit_log, business_units, keys, models, permissions, problems, roles, tenants
+from hatchpay.control import (
+    audit_log,
+    business_units,
+    issuers,
+    keys,
+    models,
+    permissions,
+    problems,
+    roles,
+    tenants,
+    tokens,
+    well_known,
+)
 from hatchpay.control.answers import HistoryPageAnswer, IssuedKey, OnboardedAnswer
 from hatchpay.control.boundary import Boundary
 from hatchpay.control.caller import actor
@@ -24,7 +37,11 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     business_units.router,
     tenants.router,
     audit_log.router,
+    issuers.router,
 )
+_FREE: Final[tuple[APIRouter, ...]] = (tokens.router, well_known.router)
+"""Open to everybody, or authenticating their callers themselves; what they serve is listed in `routes` one by one."""
+
 _BODIES: Final = (
     models.CreateKey,
     models.ChangeKey,
@@ -33,6 +50,8 @@ _BODIES: Final = (
     models.DefineRole,
     models.CreateBusinessUnit,
     models.CreateTenant,
+    models.TrustIssuer,
+    models.ChangeIssuer,
 )
 _ANSWERS: Final = (
     IssuedKey,
@@ -43,13 +62,14 @@ _ANSWERS: Final = (
     Page[TenantView],
     OnboardedAnswer,
     HistoryPageAnswer,
+    Page[IssuerView],
 )
 
 
 class _ControlApp(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = document(_ROUTERS, _BODIES, _ANSWERS)
+            self.openapi_schema = document((*_ROUTERS, *_FREE), _BODIES, _ANSWERS)
         return self.openapi_schema
 
 
@@ -58,6 +78,8 @@ def create_control_app(services: Services) -> FastAPI:
     app = _ControlApp(docs_url=None, redoc_url=None, redirect_slashes=False, middleware=[Middleware(Boundary)])
     app.state.services = services
     problems.install(app)
+    for router in _FREE:
+        app.include_router(router)
     for router in _ROUTERS:
         # Each endpoint asks for its actor as well; here, so that one that forgets is not thereby open.
         app.include_router(router, dependencies=[Depends(actor)])

@@ -12,7 +12,8 @@ from hatchpay.errors import Unavailable
 
 __all__ = ["Boundary"]
 
-_HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_NOT_STORED: Final = (b"cache-control", b"no-store")
+_NOT_GUESSED: Final = (b"x-content-type-options", b"nosniff")
 
 
 class Boundary:
@@ -36,7 +37,10 @@ class Boundary:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                headers = [*message.get("headers", ()), _NOT_GUESSED]
+                if all(name.lower() != b"cache-control" for name, _ in headers):
+                    headers.append(_NOT_STORED)
+                message = {**message, "headers": headers}
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Protocol
 
 from fastapi import Depends, Request
 
 from hatchpay.admin.views import Actor
 from hatchpay.errors import Unavailable
+from hatchpay.identity.authenticator import Authenticated, Invalid
 from hatchpay.identity.principal import Principal
 
 __all__ = ["SCOPE_KEY", "Caller", "CurrentActor", "actor", "caller_of"]
@@ -17,13 +18,24 @@ SCOPE_KEY: Final = "hatchpay"
 
 
 class Caller(Protocol):
-    """`principal` is None only on open routes that were called without a credential."""
+    """`principal` is None only on open routes that were called without a credential, and on those whose handler
+    authenticates. `refused` and `identified` tell the record what such a handler has found.
+    """
 
     @property
     def request_id(self) -> str: ...
 
     @property
     def principal(self) -> Principal | None: ...
+
+    @property
+    def client_ip(self) -> str | None: ...
+
+    @property
+    def refused(self) -> Callable[[str, bool], None]: ...
+
+    @property
+    def identified(self) -> Callable[[Authenticated | Invalid], None]: ...
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:

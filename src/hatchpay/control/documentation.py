@@ -23,8 +23,8 @@ _REF: Final = "#/components/schemas/{name}"
 _PROBLEM_REF: Final = {"$ref": _REF.format(name="Problem")}
 _DESCRIPTION: Final = """Keys, roles, permissions, business units, tenants and the record of every request.
 
-Every call needs one credential: an API key in `X-API-Key`, or as `Authorization: Bearer`. Nobody grants what
-they do not hold. Errors are RFC 9457 problem details; compare `code`, never `detail`."""
+Every call needs one credential: an API key in `X-API-Key`, or a key or token as `Authorization: Bearer`. Nobody
+grants what they do not hold. Errors are RFC 9457 problem details; compare `code`, never `detail`."""
 
 _PROBLEM_SCHEMA: Final[Json] = {
     "title": "Problem",
@@ -44,8 +44,21 @@ _PROBLEM_SCHEMA: Final[Json] = {
 }
 _SECURITY: Final[Json] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "hp_live_… or hp_test_…"},
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT, or hp_live_… or hp_test_…"},
+    "basic": {"type": "http", "scheme": "basic", "description": "An API key's id and text, at OAuth endpoints only"},
 }
+_FORM: Final = "application/x-www-form-urlencoded"
+_OAUTH_ERROR: Final[Json] = {
+    "title": "OAuthError",
+    "description": "RFC 6749, section 5.2",
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
+_OAUTH_REFUSALS: Final = (
+    ("400", "The request is wrong", {"error": "invalid_scope", "error_description": "scope names too much"}),
+    ("401", "No client, or none that is known", {"error": "invalid_client", "error_description": "not known"}),
+)
 _PROBLEMS: Final[dict[int, tuple[str, Json]]] = {
     400: (
         "The request cannot be read, or is ambiguous",
@@ -129,6 +142,41 @@ def documented(
     return {"operation_id": operation_id, "summary": summary, "status_code": status, "openapi_extra": extra}
 
 
+def oauth_documented(operation_id: str, summary: str, form: Json, example: Json | None) -> Json:
+    """As `documented`, for an OAuth endpoint: it takes a form, and answers refusals in OAuth's own shape."""
+    fields = {name: {"type": "string"} for name in form}
+    schema = {"type": "object", "properties": fields, "additionalProperties": {"type": "string"}}
+    success: Json = {"description": summary}
+    if example is not None:
+        success["content"] = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    refused = {
+        status: {
+            "description": description,
+            "content": {"application/json": {"schema": _OAUTH_ERROR, "example": sample}},
+        }
+        for status, description, sample in _OAUTH_REFUSALS
+    }
+    extra: Json = {
+        "requestBody": {"required": True, "content": {_FORM: {"schema": schema, "example": form}}},
+        "responses": {"200": success, **refused, "503": _problem(503)},
+        "security": [{"apiKey": []}, {"basic": []}, {"bearer": []}, {}],
+    }
+    return {"operation_id": operation_id, "summary": summary, "openapi_extra": extra}
+
+
+def open_documented(operation_id: str, summary: str, example: Json) -> Json:
+    """As `documented`, for a document that is open to everybody."""
+    success = {
+        "description": summary,
+        "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+    }
+    extra: Json = {
+        "responses": {"200": success, "304": {"description": "Unchanged"}, "400": _problem(400), "503": _problem(503)},
+        "security": [{}],
+    }
+    return {"operation_id": operation_id, "summary": summary, "openapi_extra": extra}
+
+
 def document(routers: Sequence[APIRouter], bodies: Sequence[type[Body]], answers: Sequence[Any]) -> Json:
     """The whole document. `bodies` and `answers` become its components."""
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
@@ -145,11 +193,13 @@ def document(routers: Sequence[APIRouter], bodies: Sequence[type[Body]], answers
             operation = built["paths"][route.path][method.lower()]
             # Once more, whole: FastAPI drops every null, and an example's nulls belong to it.
             operation |= route.openapi_extra or {}
-            operation["x-hatchpay-permission"] = permissions[method, route.path]
+            permission = permissions[method, route.path]
+            if permission is not None:
+                operation["x-hatchpay-permission"] = permission
     _, schemas = msgspec.json.schema_components(answers, ref_template=_REF)
     schemas |= {body.__name__: body.model_json_schema() for body in bodies}
     built["components"] = {"schemas": {**schemas, "Problem": _PROBLEM_SCHEMA}, "securitySchemes": _SECURITY}
-    built["security"] = [{name: []} for name in _SECURITY]
+    built["security"] = [{"apiKey": []}, {"bearer": []}]
     return built
 
 

@@ -7,6 +7,15 @@ from typing import Any, Final
 from hatchpay.errors import HatchPayError, problem
 
 __all__ = [
+    "CHANGE_ISSUER",
+    "INTROSPECTION",
+    "ISSUER",
+    "JWKS",
+    "METADATA",
+    "TOKEN",
+    "TOKEN_FORM",
+    "TOKEN_ONLY_FORM",
+    "TRUST_ISSUER",
     "BUSINESS_UNIT",
     "CHANGE_KEY",
     "CREATE_BUSINESS_UNIT",
@@ -158,3 +167,71 @@ def page(item: Example) -> Example:
 def problem_example(status: int, code: str, detail: str, **more: str) -> Example:
     """`more` may give `field` and `permission`."""
     return problem(HatchPayError(detail, code=code, status=status, **more), _REQUEST_ID)
+
+
+_URL: Final = "https://auth.example.com"
+_ISSUER: Final = "https://login.example.com/realms/acme"
+# Nothing that a scanner or a gate takes for a token.
+_TOKEN_TEXT: Final = "eyJ…header.eyJ…claims.signature"  # noqa: S105
+_KID: Final = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+TRUST_ISSUER: Final[Example] = {
+    "issuer": _ISSUER,
+    "audience": _URL,
+    "jwks_url": None,
+    "algorithms": ["RS256"],
+    "ceiling": ["access.roles.read"],
+    "claims": {"user_id": "sub", "roles": "/realm_access/roles", "permissions": "scope", "business_units": None},
+}
+CHANGE_ISSUER: Final[Example] = {"status": "disabled"}
+ISSUER: Final[Example] = {
+    "id": "019ab3c4-3a51-7c52-ad6e-8f9012345678",
+    **TRUST_ISSUER,
+    "status": "enabled",
+    "keys": [{"kid": "2026-10", "algorithms": ["RS256"], "problem": None}],
+    "keys_fetched_at": _LATER,
+    "keys_failure": None,
+    "created_at": _MADE,
+    "updated_at": _MADE,
+}
+TOKEN_FORM: Final[Example] = {"grant_type": "client_credentials", "scope": "access.roles.read", "expires_in": "900"}
+TOKEN: Final[Example] = {
+    "access_token": _TOKEN_TEXT,
+    "token_type": "Bearer",
+    "expires_in": 900,
+    "scope": "access.roles.read",
+}
+TOKEN_ONLY_FORM: Final[Example] = {"token": _TOKEN_TEXT}
+INTROSPECTION: Final[Example] = {
+    "active": True,
+    "token_type": "Bearer",
+    "scope": "access.roles.read",
+    "sub": KEY_ID,
+    "client_id": KEY_ID,
+    "iss": _URL,
+    "aud": _URL,
+    "iat": 1795486242,
+    "exp": 1795487142,
+    "jti": _REQUEST_ID,
+    "tenant": _TENANT_ID,
+    "roles": ["viewer"],
+    "permissions": ["access.roles.read"],
+    "business_units": None,
+}
+JWKS: Final[Example] = {
+    "keys": [
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "kid": _KID,
+            "alg": "EdDSA",
+            "use": "sig",
+        }
+    ]
+}
+METADATA: Final[Example] = {
+    "issuer": _URL,
+    "token_endpoint": f"{_URL}/v1/auth/token",
+    "jwks_uri": f"{_URL}/.well-known/jwks.json",
+}

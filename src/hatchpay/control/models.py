@@ -7,20 +7,25 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import Field, StringConstraints
 
+from hatchpay.admin.token_views import IssuerChanges, NewIssuer
 from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft
 from hatchpay.control.fields import Moment, Uuid, time_us
 from hatchpay.control.json_body import Body
 from hatchpay.errors import InvalidInput
+from hatchpay.identity.issuer import ClaimsMapping
 
 __all__ = [
     "MAX_GRACE_SECONDS",
+    "ChangeIssuer",
     "ChangeKey",
     "CreateBusinessUnit",
     "CreateKey",
     "CreateTenant",
     "DefineRole",
+    "MapClaims",
     "RotateKey",
     "SetKeyRoles",
+    "TrustIssuer",
 ]
 
 MAX_GRACE_SECONDS = 30 * 24 * 3600
@@ -127,6 +132,69 @@ class CreateBusinessUnit(Body):
     timezone_name: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
         description="IANA name, such as Europe/Berlin"
     )
+
+
+Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+Permissions = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(min_length=1, max_length=1000)
+]
+Algorithms = Annotated[list[Literal["EdDSA", "ES256", "PS256", "RS256"]], Field(min_length=1, max_length=4)]
+Claim = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class MapClaims(Body):
+    """Which claim says what: a claim's name, or a JSON Pointer such as `/realm_access/roles`."""
+
+    user_id: Claim = "sub"
+    roles: Claim | None = Field(default=None, description="Names of the tenant's roles")
+    permissions: Claim | None = Field(default=None, description="Permissions, as a list or by spaces apart")
+    business_units: Claim | None = Field(default=None, description="Ids; a token without them is refused then")
+
+    def mapping(self) -> ClaimsMapping:
+        return ClaimsMapping(
+            user_id=self.user_id, roles=self.roles, permissions=self.permissions, business_units=self.business_units
+        )
+
+
+class TrustIssuer(Body):
+    """An issuer of tokens, whose users may do in the tenant what their tokens say, up to the ceiling."""
+
+    issuer: Url = Field(description="Exactly as in the tokens' `iss`")
+    audience: Url = Field(description="What the tokens' `aud` must hold")
+    jwks_url: Url | None = Field(default=None, description="Where its keys are; null to find them by discovery")
+    algorithms: Algorithms = Field(default=["EdDSA", "ES256", "PS256", "RS256"], description="Accepted ones")
+    ceiling: Permissions = Field(description="What its users may at most; no more than the caller may")
+    claims: MapClaims = MapClaims()
+
+    def wanted(self) -> NewIssuer:
+        return NewIssuer(
+            issuer=self.issuer,
+            audience=self.audience,
+            jwks_url=self.jwks_url,
+            algorithms=tuple(self.algorithms),
+            ceiling=tuple(self.ceiling),
+            claims=self.claims.mapping(),
+        )
+
+
+class ChangeIssuer(Body):
+    """Changes to a trusted issuer. What is absent stays as it is."""
+
+    audience: Url = _kept("What the tokens' `aud` must hold")
+    jwks_url: Url | None = _kept("Where its keys are; null to find them by discovery")
+    algorithms: Algorithms = _kept("Accepted ones")
+    ceiling: Permissions = _kept("What its users may at most")
+    claims: MapClaims = _kept("Replaces the whole mapping")
+    status: Literal["enabled", "disabled"] = _kept("The tokens of a disabled issuer are refused at once")
+
+    def changes(self) -> IssuerChanges:
+        """Raises InvalidInput where there are none."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if not given:
+            raise InvalidInput(f"the body must hold at least one of {', '.join(type(self).model_fields)}")
+        if "claims" in given:
+            given["claims"] = given["claims"].mapping()
+        return msgspec.convert(given, IssuerChanges)
 
 
 class CreateTenant(Body):

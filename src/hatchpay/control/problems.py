@@ -16,7 +16,7 @@ from hatchpay.access.routes import METHODS, RouteTable
 from hatchpay.control.caller import SCOPE_KEY
 from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.errors import HatchPayError, InvalidInput, NotFound, Refusal, problem
-from hatchpay.identity.credential import CHALLENGE
+from hatchpay.identity.credential import challenge
 
 __all__ = ["answer", "frames", "install", "internal_error"]
 
@@ -33,7 +33,7 @@ def answer(error: HatchPayError, scope: Mapping[str, Any], headers: Mapping[str,
         shown = HatchPayError("a part of the service is out of order", code=error.code, status=error.status)
     chosen = dict(headers or {})
     if shown.status == 401:
-        chosen["WWW-Authenticate"] = CHALLENGE
+        chosen["WWW-Authenticate"] = challenge(shown.code)
     if shown.status == 503:
         chosen["Retry-After"] = "1"
     caller = scope.get(SCOPE_KEY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from hatchpay.access.routes import Route, UnitSource
 
@@ -14,6 +14,10 @@ _UNIT: Final = UnitSource("handler")
 
 def _call(method: str, template: str, permission: str) -> Route:
     return Route(method=method, template=template, permission=permission, unit=_UNIT, control=True)
+
+
+def _free(method: str, template: str, access: Literal["open", "self_authenticating"]) -> Route:
+    return Route(method=method, template=template, access=access, unit=_UNIT, control=True)
 
 
 CONTROL_ROUTES: Final[tuple[Route, ...]] = (
@@ -34,8 +38,18 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
     _call("POST", "/v1/business-unit/business-units", "business-unit.business-units.create"),
     _call("GET", "/v1/business-unit/business-units", "business-unit.business-units.read"),
     _call("GET", "/v1/business-unit/business-units/{id}", "business-unit.business-units.read"),
+    _call("POST", "/v1/auth/issuers", "auth.issuers.create"),
+    _call("GET", "/v1/auth/issuers", "auth.issuers.read"),
+    _call("GET", "/v1/auth/issuers/{id}", "auth.issuers.read"),
+    _call("PATCH", "/v1/auth/issuers/{id}", "auth.issuers.update"),
+    _call("DELETE", "/v1/auth/issuers/{id}", "auth.issuers.delete"),
+    _free("POST", "/v1/auth/token", "self_authenticating"),
+    _free("POST", "/v1/auth/revoke", "self_authenticating"),
+    _free("POST", "/v1/auth/introspect", "self_authenticating"),
+    _free("GET", "/.well-known/jwks.json", "open"),
+    _free("GET", "/.well-known/oauth-authorization-server", "open"),
     _call("POST", "/v1/tenants", "platform.tenants.create"),
     _call("GET", "/v1/tenants", "platform.tenants.read"),
     _call("GET", "/v1/audit-log/history", "audit-log.history.read"),
-    Route(method="GET", template="/openapi.json", access="open", unit=_UNIT, control=True),
+    _free("GET", "/openapi.json", "open"),
 )

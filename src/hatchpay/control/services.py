@@ -6,11 +6,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.tenants import Tenants
+from hatchpay.admin.tokens import Tokens
 from hatchpay.audit.ports import History
+from hatchpay.control.published import PublishedKeys
+from hatchpay.identity.authenticator import ApiKeyAuthenticator
+from hatchpay.identity.tokens import TokenAuthenticator
 
 __all__ = ["Services"]
 
@@ -24,5 +29,10 @@ class Services:
     permissions: Permissions
     units: BusinessUnits
     tenants: Tenants
+    issuers: Issuers
+    tokens: Tokens
+    key_authenticator: ApiKeyAuthenticator
+    token_authenticator: TokenAuthenticator
+    published: PublishedKeys
     history: History
     changed: Callable[[], Awaitable[None]]

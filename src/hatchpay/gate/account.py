@@ -63,6 +63,7 @@ class Account:
         head, verdict, decision = self._head, self._verdict, self._verdict.decision
         principal, claimed, match = verdict.principal, verdict.claimed, verdict.match
         owner = principal or claimed
+        token = None if principal is None else principal.token
         body = self._intake.redacted(final=finished is not None)
         url, headers = _redacted_head(head)
         built = perf_counter_ns()
@@ -77,7 +78,7 @@ class Account:
             headers,
             verdict.correlation_id,
             verdict.unit,
-            None if principal is None else principal.id,
+            None if principal is None else _named(principal.id, principal.issuer_id),
             None if principal is None else principal.key_id,
             claimed.key_id if principal is None and claimed is not None else None,
             verdict.secret_version,
@@ -97,7 +98,14 @@ class Account:
             (finished - self._handler_from) // 1000 if finished and decision.outcome == "allow" else 0,
             (built - finished) // 1000 if finished else 0,
             state,
+            None if token is None or token.id is None else _named(token.id, token.issuer_id),
+            None if principal is None else principal.issuer_id,
         )
+
+
+def _named(text: str, issuer_id: str | None) -> str:
+    """What another issuer calls its users and tokens may be anything."""
+    return text if issuer_id is None else redact_text(text)
 
 
 def _redacted_head(head: RequestHead) -> tuple[str, dict[str, str]]:

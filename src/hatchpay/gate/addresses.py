@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from hatchpay.identity.networks import contains, parse_address
 from hatchpay.identity.principal import IPNetwork
 
-__all__ = ["Proxies", "contains"]
+__all__ = ["Proxies"]
 
 _CORRELATION: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _LONGEST_CHAIN: Final = 32
@@ -31,11 +30,11 @@ class Proxies:
         None where a declared proxy names something that is no address: then nobody knows who it is.
         """
         if not (self._networks and self.trust(peer)):
-            return str(_parse(peer)) if peer is not None and peer.startswith("::ffff:") else peer
+            return str(parse_address(peer)) if peer is not None and peer.startswith("::ffff:") else peer
         hops = [hop.strip() for value in forwarded_for for hop in value.decode("latin-1").split(",")]
         nearest = peer
         for hop in reversed(hops[-_LONGEST_CHAIN:]):
-            address = _parse(_without_port(hop))
+            address = parse_address(_without_port(hop))
             if address is None:
                 return None
             nearest = str(address)
@@ -54,22 +53,3 @@ def _without_port(hop: str) -> str:
     """Some proxies write `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
     match = _WITH_PORT.fullmatch(hop)
     return (match[1] or match[2]) if match else hop
-
-
-def contains(networks: tuple[IPNetwork, ...], address: str) -> bool:
-    parsed = _parse(address)
-    return parsed is not None and any(parsed in network for network in networks)
-
-
-@lru_cache(maxsize=4096)
-def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """An address without port or brackets; IPv4 inside IPv6 counts as the IPv4 address that it is."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        if address.scope_id is not None:
-            return None
-        return address.ipv4_mapped or address
-    return address

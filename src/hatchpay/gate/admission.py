@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -11,20 +11,22 @@ import msgspec
 from hatchpay.access.decision import Decision, decide, decide_unit
 from hatchpay.access.routes import Match, RouteTable
 from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated, Unavailable
-from hatchpay.gate.addresses import Proxies, contains
+from hatchpay.gate.addresses import Proxies
 from hatchpay.gate.request import RequestHead
 from hatchpay.gate.units import unit_in_head
-from hatchpay.identity.authenticator import Authenticated, Authenticator, Invalid
+from hatchpay.identity.authenticator import Authenticated, Authenticator, Invalid, Unsettled
 from hatchpay.identity.credential import extract, refuse_in_query
+from hatchpay.identity.networks import allow
 from hatchpay.identity.principal import Principal
 
 __all__ = ["Admission", "Verdict"]
 
 _DETAILS: Final = {
-    "credential_missing": "send an API key in the X-API-Key header",
+    "credential_missing": "send an API key in the X-API-Key header, or a token as Authorization: Bearer",
     "credential_malformed": "the API key is mistyped or cut off",
     "credential_expired": "the credential has expired",
     "credential_invalid": "the credential is not valid",
+    "invalid_token": "the token is not valid",
     "route_not_listed": "this method and path are not listed, so nobody may call them",
     "network_not_allowed": "the key may not be used from this address",
     "business_unit_not_separable": "a key of chosen business units may not call what concerns the whole tenant",
@@ -46,6 +48,14 @@ class Verdict(msgspec.Struct, gc=False):
     unit: str | None = None
     decision: Decision = _UNDECIDED
     refusal: HatchPayError | None = None
+    wait: Callable[[], Awaitable[None]] | None = None
+
+    def identify(self, outcome: Authenticated | Invalid) -> None:
+        if isinstance(outcome, Authenticated):
+            self.principal = outcome.principal
+            self.secret_version = outcome.secret_version
+        else:
+            self.claimed = outcome.claimed
 
     def deny(self, decision: Decision, refusal: HatchPayError) -> None:
         self.decision = decision
@@ -54,7 +64,7 @@ class Verdict(msgspec.Struct, gc=False):
 
 class Admission:
     """Stateless but for what it is given. `only_proxies` refuses every peer that is no declared proxy; while
-    `is_current` is False, what asks for a permission is refused, since it may have been revoked.
+    `is_current` is False, what asks for a permission or a credential is refused, since it may have been revoked.
     """
 
     def __init__(
@@ -90,9 +100,22 @@ class Admission:
             verdict.deny(Decision("deny", error.code), error)
             verdict.claimed = self._claimed(head)
             return verdict
+        self._admit(head, credential, verdict)
+        return verdict
+
+    async def settle(self, head: RequestHead, verdict: Verdict) -> None:
+        """Waits for what an authenticator has asked for, and judges once more, finally."""
+        if verdict.wait is None:
+            return
+        await verdict.wait()
+        verdict.refusal = verdict.claimed = None
+        self._admit(head, extract(head.values(b"x-api-key"), head.values(b"authorization")), verdict)
+        verdict.wait = None
+
+    def _admit(self, head: RequestHead, credential: str | None, verdict: Verdict) -> None:
         verdict.match = self._routes.match(head.method, head.path)
         if credential is not None and not self._authenticate(credential, verdict):
-            return verdict
+            return
         self._decide(verdict)
         if verdict.refusal is None and verdict.match is not None:
             source = verdict.match.route.unit
@@ -101,7 +124,6 @@ class Admission:
                 self.judge_unit(verdict)
             elif not head.has_body:
                 self.judge_unit(verdict)
-        return verdict
 
     def judge_unit(self, verdict: Verdict) -> None:
         """Once `verdict.unit` is known. Here that is; for routes that name it in the body, when that was read."""
@@ -115,16 +137,18 @@ class Admission:
         """False where the request ends here. Open routes need nobody, so an invalid credential does not close them."""
         for authenticator in self._authenticators:
             outcome = authenticator.authenticate(credential)
+            if isinstance(outcome, Unsettled):
+                verdict.wait, outcome = outcome.wait, outcome.invalid
             if isinstance(outcome, Authenticated):
-                verdict.principal = outcome.principal
-                verdict.secret_version = outcome.secret_version
+                verdict.identify(outcome)
                 return True
             if isinstance(outcome, Invalid):
                 break
         else:
             outcome = Invalid("credential_unknown")
-        verdict.claimed = outcome.claimed
+        verdict.identify(outcome)
         if verdict.match is not None and verdict.match.route.access != "permission":
+            verdict.wait = None
             return True
         verdict.deny(Decision("deny", outcome.reason), Unauthenticated(_DETAILS[outcome.public], code=outcome.public))
         return False
@@ -135,16 +159,16 @@ class Admission:
             verdict.deny(decision, _refusal(decision))
             return
         verdict.decision = decision
-        if decision.rule is not None and decision.rule.startswith("role:") and not self._is_current():
+        if decision.rule != "route:open" and not self._is_current():
             stale = Unavailable("permissions cannot be looked up at the moment", code="directory_unavailable")
             verdict.deny(Decision("deny", stale.code), stale)
             return
         principal = verdict.principal
-        if principal is not None and principal.limits.networks is not None and decision.rule != "route:open":
-            address = verdict.client_ip
-            if address is None or not contains(principal.limits.networks, address):
-                denial = Decision("deny", "network_not_allowed")
-                verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
+        if principal is None or decision.rule == "route:open":
+            return
+        if not allow(principal.limits.networks, verdict.client_ip):
+            denial = Decision("deny", "network_not_allowed")
+            verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
 
     def _claimed(self, head: RequestHead) -> Principal | None:
         headers = b"\n".join((*head.values(b"x-api-key"), *head.values(b"authorization"))).decode("latin-1")

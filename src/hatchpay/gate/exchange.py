@@ -32,6 +32,7 @@ from hatchpay.gate.caller import Caller
 from hatchpay.gate.problems import REQUEST_ID_HEADER, Message, problem_messages
 from hatchpay.gate.request import RequestHead, Scope
 from hatchpay.gate.units import unit_in_body
+from hatchpay.identity.authenticator import Authenticated, Invalid
 from hatchpay.ids import IdSource
 
 __all__ = ["Application", "Exchange", "Parts", "ResponseAborted", "Send"]
@@ -129,10 +130,19 @@ class Exchange:
         return match is not None and match.route.control
 
     async def run(self, app: Application) -> None:
+        verdict = self._verdict
         try:
+            if verdict.wait is not None:
+                await self._parts.admission.settle(self._head, verdict)
             if not (self._is_free or await self._admitted()):
                 return
-            self._scope["hatchpay"] = Caller(self._account.request_id, self._verdict.principal, self._refused_inside)
+            self._scope["hatchpay"] = Caller(
+                self._account.request_id,
+                verdict.principal,
+                self._refused_inside,
+                verdict.client_ip,
+                self._identified_inside,
+            )
             self._account.handler_begins()
             try:
                 await app(self._scope, self._intake.receive, self.send)
@@ -305,6 +315,11 @@ class Exchange:
             self._handler_refused = True
             decision = self._verdict.decision
             self._verdict.decision = Decision("deny" if denied else decision.outcome, reason, decision.rule)
+
+    def _identified_inside(self, outcome: Authenticated | Invalid) -> None:
+        match = self._verdict.match
+        if not self._ended and match is not None and match.route.access == "self_authenticating":
+            self._verdict.identify(outcome)
 
     def _on_committed(self, _: asyncio.Future[None]) -> None:
         if not self._app_returned:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from hatchpay.errors import HatchPayError, Unauthenticated, problem
-from hatchpay.identity.credential import CHALLENGE
+from hatchpay.identity.credential import challenge
 
 __all__ = ["REQUEST_ID_HEADER", "Message", "problem_messages"]
 
@@ -27,7 +27,7 @@ def problem_messages(error: HatchPayError, request_id: str) -> list[Message]:
         (REQUEST_ID_HEADER, request_id.encode()),
     ]
     if isinstance(error, Unauthenticated):
-        headers.append((b"www-authenticate", CHALLENGE.encode()))
+        headers.append((b"www-authenticate", challenge(error.code).encode()))
     if error.status == 503:
         headers.append((b"retry-after", b"1"))
     if error.status in _CLOSES:

@@ -7,7 +7,7 @@ even that is looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Final, Literal, Protocol
 
@@ -19,7 +19,20 @@ from hatchpay.identity.ports import KeyEntry, SecretEntry, Snapshot
 from hatchpay.identity.principal import Principal
 from hatchpay.tokens import apikey
 
-__all__ = ["ApiKeyAuthenticator", "Authenticated", "Authenticator", "Invalid", "NotMine", "Outcome", "Rehash"]
+__all__ = [
+    "NOT_MINE",
+    "ApiKeyAuthenticator",
+    "Authenticated",
+    "Authenticator",
+    "Invalid",
+    "NotMine",
+    "Outcome",
+    "Rehash",
+    "Unsettled",
+]
+
+
+Public = Literal["credential_malformed", "credential_expired", "credential_invalid", "invalid_token"]
 
 
 class NotMine(msgspec.Struct, frozen=True):
@@ -34,16 +47,29 @@ class Invalid(msgspec.Struct, frozen=True):
     """
 
     reason: str
-    public: Literal["credential_malformed", "credential_expired", "credential_invalid"] = "credential_invalid"
+    public: Public = "credential_invalid"
     claimed: Principal | None = None
 
 
 class Authenticated(msgspec.Struct, frozen=True):
+    """`secret_version` is that of the key's secret which proved it, itself or through a token that it was used for.
+
+    `ends_us` is when the credential ends by itself, where it does.
+    """
+
     principal: Principal
-    secret_version: int
+    secret_version: int | None
+    ends_us: int | None = None
 
 
-Outcome = NotMine | Invalid | Authenticated
+class Unsettled(msgspec.Struct, frozen=True):
+    """`invalid` as far as is known. Once `wait` has returned, ask again, once: more may be known then."""
+
+    invalid: Invalid
+    wait: Callable[[], Awaitable[None]]
+
+
+Outcome = NotMine | Invalid | Authenticated | Unsettled
 Rehash = Callable[[str, str, int], None]
 """Told of a key (its id, its text, its secret's version) that was proven under an old pepper."""
 
@@ -80,7 +106,7 @@ class ApiKeyAuthenticator:
         self._proofs: dict[bytes, _Proof] = {}
         self._proofs_of: Snapshot | None = None
 
-    def authenticate(self, credential: str) -> Outcome:
+    def authenticate(self, credential: str) -> NotMine | Invalid | Authenticated:
         if not credential.startswith("hp_"):
             return NOT_MINE
         snapshot = self._snapshot()
@@ -122,10 +148,10 @@ class ApiKeyAuthenticator:
             if snapshot.peppers.verify(credential, secret.digest, secret.pepper_version):
                 if secret.pepper_version != snapshot.peppers.current and entry.state == "enabled":
                     self._rehash(key.id, credential, secret.version)
-                return _Proof(entry, secret, Authenticated(entry.principal, secret.version))
+                return _Proof(entry, secret, Authenticated(entry.principal, secret.version, _ends(entry, secret)))
         return Invalid("key_secret_wrong", claimed=entry.principal)
 
-    def _judge(self, proof: _Proof) -> Outcome:
+    def _judge(self, proof: _Proof) -> Invalid | Authenticated:
         entry = proof.entry
         if entry.state != "enabled":
             return Invalid(f"key_{entry.state}", claimed=entry.principal)
@@ -138,3 +164,8 @@ class ApiKeyAuthenticator:
             if ends is not None and now >= ends:
                 return Invalid("key_secret_ended", "credential_expired", entry.principal)
         return proof.authenticated
+
+
+def _ends(entry: KeyEntry, secret: SecretEntry) -> int | None:
+    ends = [end for end in (entry.principal.limits.expires_at_us, secret.ends_at_us) if end is not None]
+    return min(ends, default=None)

@@ -8,14 +8,22 @@ from urllib.parse import unquote_plus
 
 from hatchpay.errors import MalformedRequest
 
-__all__ = ["CHALLENGE", "extract", "refuse_in_query"]
+__all__ = ["challenge", "extract", "refuse_in_query"]
 
-CHALLENGE: Final = 'Bearer realm="hatchpay", ApiKey realm="hatchpay" header="X-API-Key"'
-"""How to send a credential: the `WWW-Authenticate` of every 401 (RFC 9110, section 11.6.1)."""
-
-_BEARER: Final = re.compile(r"bearer +(\S+) *\Z", re.IGNORECASE)
+_API_KEY: Final = 'ApiKey realm="hatchpay" header="X-API-Key"'
+# What stands after the scheme is one credential, white space included: whoever knows it will refuse it.
+_BEARER: Final = re.compile(r"bearer +(\S.*)\Z", re.IGNORECASE)
 _QUERY_NAMES: Final = frozenset({"api_key", "apikey", "x_api_key", "access_token", "client_secret"})
 _KEY_SHAPE: Final = re.compile(r"hp_(?:live|test)_[0-9a-z]", re.IGNORECASE)
+
+
+def challenge(code: str) -> str:
+    """How to send a credential: the `WWW-Authenticate` of a 401 with this code.
+
+    RFC 9110, section 11.6.1; RFC 6750, section 3.1 for a token that is refused.
+    """
+    error = ', error="invalid_token"' if code == "invalid_token" else ""
+    return f'Bearer realm="hatchpay"{error}, {_API_KEY}'
 
 
 def extract(api_keys: list[bytes], authorizations: list[bytes]) -> str | None:

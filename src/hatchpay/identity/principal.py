@@ -10,7 +10,7 @@ import msgspec
 
 from hatchpay.tokens.apikey import Environment
 
-__all__ = ["IPNetwork", "Limits", "Principal", "Reach"]
+__all__ = ["IPNetwork", "Limits", "Principal", "Reach", "TokenUse"]
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -38,6 +38,13 @@ class Limits(msgspec.Struct, frozen=True):
             )
         )
 
+    def within(self, unit_ids: frozenset[str] | None) -> Limits:
+        """These limits, and no other business units than those (None: any)."""
+        if unit_ids is None:
+            return self
+        mine = self.business_unit_ids
+        return msgspec.structs.replace(self, business_unit_ids=unit_ids if mine is None else mine & unit_ids)
+
 
 class Reach(msgspec.Struct, frozen=True):
     """All that somebody can do: what they hold, and within which limits."""
@@ -49,24 +56,46 @@ class Reach(msgspec.Struct, frozen=True):
         return other.permissions <= self.permissions and self.limits.cover(other.limits)
 
 
+class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What is behind a principal who has called with a JSON Web Token, for whoever judges it anew.
+
+    `permissions` and `business_unit_ids` are those that the token itself allows at most (None: it does not say);
+    `id` its `jti`. A user of a trusted issuer has that issuer's `issuer_id`, and what its claims name.
+    """
+
+    id: str | None
+    permissions: frozenset[str] | None = None
+    business_unit_ids: frozenset[str] | None = None
+    secret_version: int | None = None
+    issuer_id: str | None = None
+    role_names: tuple[str, ...] = ()
+    claimed_permissions: frozenset[str] = frozenset()
+
+
 class Principal(msgspec.Struct, frozen=True):
     """A proven caller.
 
     `grants` maps each permission that the caller holds to the rule that gives it, such as `role:viewer`.
-    `id` is the key's id, or `local:<uid>` for somebody with access to the data directory.
+    `id` is the key's id, `user:<id>` for a user of a trusted issuer, or `local:<uid>` for somebody with access to the
+    data directory. `token` is set where a token was the credential.
     """
 
     id: str
-    kind: Literal["api_key", "local"]
+    kind: Literal["api_key", "user", "local"]
     tenant_id: str
     key_id: str | None
     roles: tuple[str, ...]
     grants: Mapping[str, str]
     limits: Limits = Limits()
+    token: TokenUse | None = None
 
     @property
     def business_unit_ids(self) -> frozenset[str] | None:
         return self.limits.business_unit_ids
+
+    @property
+    def issuer_id(self) -> str | None:
+        return None if self.token is None else self.token.issuer_id
 
     def may(self, permission: str) -> bool:
         return permission in self.grants

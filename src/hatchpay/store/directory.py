@@ -24,7 +24,7 @@ from hatchpay.errors import DirectoryUnavailable, SettingsError
 from hatchpay.store import directory_migrate
 from hatchpay.store.directory_transaction import SqlTransaction
 from hatchpay.store.directory_view import SqlView, permission_of
-from hatchpay.store.schema import key_secrets, outbox, permissions
+from hatchpay.store.schema import key_secrets, outbox, permissions, signing_keys
 
 __all__ = ["SqlDirectory"]
 
@@ -114,6 +114,11 @@ class SqlDirectory:
         """Whether any key was ever hashed into it."""
         with self.connection() as connection:
             return connection.execute(select(key_secrets.c.key_id).limit(1)).first() is not None
+
+    def holds_signing_keys(self) -> bool:
+        """Whether the private half of any signing key is stored in it."""
+        with self.connection() as connection:
+            return connection.execute(select(signing_keys.c.kid).limit(1)).first() is not None
 
     def outbox(self) -> list[Change]:
         """The oldest changes that the ledger has not taken over yet, at most 500."""

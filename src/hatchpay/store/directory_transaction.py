@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Executable, Table, delete, insert, update
@@ -17,7 +17,6 @@ from hatchpay.store.directory_view import SqlView
 from hatchpay.store.schema import (
     api_keys,
     business_units,
-    feed,
     key_roles,
     key_secrets,
     outbox,
@@ -26,50 +25,49 @@ from hatchpay.store.schema import (
     roles,
     tenants,
 )
+from hatchpay.store.token_rows import TokenChanges, tell
 
-__all__ = ["FeedKind", "SqlTransaction"]
-
-FeedKind = Literal["key", "role", "permission", "tenant", "unit", "pepper"]
+__all__ = ["SqlTransaction"]
 
 _CHANGE_COLUMNS: Final = ("id", "request_id", "tenant_id", "at_us", "actor", "event", "subject_id", "detail")
 
 
-class SqlTransaction(SqlView):
+class SqlTransaction(TokenChanges, SqlView):
     """Writes are seen by this transaction at once and by others once it has ended."""
 
     def add_tenant(self, tenant: TenantRow) -> None:
         """Raises Conflict where the name is taken."""
         self._unique(insert(tenants).values(msgspec.structs.asdict(tenant)))
-        self._feed("tenant", tenant.id, tenant.id)
+        tell(self._connection, "tenant", tenant.id, tenant.id)
 
     def add_unit(self, unit: UnitRow) -> None:
         """Raises Conflict where the tenant has a unit of this name."""
         self._unique(insert(business_units).values(msgspec.structs.asdict(unit)))
-        self._feed("unit", unit.id, unit.tenant_id)
+        tell(self._connection, "unit", unit.id, unit.tenant_id)
 
     def add_role(self, role: RoleRow) -> None:
         """Raises Conflict where the tenant has a role of this name."""
         self._unique(insert(roles).values(_role_columns(role)))
         self._hold(role)
-        self._feed("role", role.id, role.tenant_id)
+        tell(self._connection, "role", role.id, role.tenant_id)
 
     def save_role(self, role: RoleRow) -> None:
         """Replace what is stored. Raises Conflict where the tenant has another role of this name."""
         self._unique(update(roles).where(roles.c.id == role.id).values(_role_columns(role)))
         self._connection.execute(delete(role_permissions).where(role_permissions.c.role_id == role.id))
         self._hold(role)
-        self._feed("role", role.id, role.tenant_id)
+        tell(self._connection, "role", role.id, role.tenant_id)
 
     def remove_role(self, role: RoleRow) -> None:
         """Only for a role that no key holds."""
         self._connection.execute(delete(role_permissions).where(role_permissions.c.role_id == role.id))
         self._connection.execute(delete(roles).where(roles.c.id == role.id))
-        self._feed("role", role.id, role.tenant_id)
+        tell(self._connection, "role", role.id, role.tenant_id)
 
     def add_key(self, key: KeyRow) -> None:
         self._connection.execute(insert(api_keys).values(_key_columns(key)))
         self._attach(key)
-        self._feed("key", key.id, key.tenant_id)
+        tell(self._connection, "key", key.id, key.tenant_id)
 
     def save_key(self, key: KeyRow) -> None:
         """Replace what is stored, roles and secrets included."""
@@ -77,7 +75,7 @@ class SqlTransaction(SqlView):
         self._connection.execute(delete(key_roles).where(key_roles.c.key_id == key.id))
         self._connection.execute(delete(key_secrets).where(key_secrets.c.key_id == key.id))
         self._attach(key)
-        self._feed("key", key.id, key.tenant_id)
+        tell(self._connection, "key", key.id, key.tenant_id)
 
     def save_permission(self, permission: Permission, *, platform: bool) -> None:
         """Insert the permission, or replace what is stored of it."""
@@ -88,11 +86,11 @@ class SqlTransaction(SqlView):
         if found.rowcount == 0:
             self._connection.execute(insert(permissions).values(columns))
         self.__dict__.pop("_catalogue", None)
-        self._feed("permission", permission.name, None)
+        tell(self._connection, "permission", permission.name, None)
 
     def announce_peppers(self) -> None:
         """Tell every process that the peppers have changed."""
-        self._feed("pepper", "", None)
+        tell(self._connection, "pepper", "", None)
 
     def record(self, change: Change) -> None:
         """Put an audit event into the outbox."""
@@ -118,10 +116,6 @@ class SqlTransaction(SqlView):
     def _insert_all(self, table: Table, rows: list[dict[str, Any]]) -> None:
         if rows:
             self._connection.execute(insert(table), rows)
-
-    def _feed(self, kind: FeedKind, subject_id: str, tenant_id: str | None) -> None:
-        row = {"kind": kind, "subject_id": subject_id, "tenant_id": tenant_id}
-        self._connection.execute(insert(feed).values(row))
 
 
 def _role_columns(role: RoleRow) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from hatchpay.access.directory import KeyRow, RoleRow, SecretRow, TenantRow, UnitRow
 from hatchpay.access.permission import Permission
@@ -23,6 +23,7 @@ from hatchpay.store.schema import (
     roles,
     tenants,
 )
+from hatchpay.store.token_rows import TokenView
 
 __all__ = ["SqlView"]
 
@@ -31,11 +32,8 @@ _strings: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _mapping: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
-class SqlView:
+class SqlView(TokenView):
     """What one transaction sees. Whatever takes a `tenant_id` finds nothing of another tenant."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def catalogue(self) -> tuple[Permission, ...]:
         """The permissions that tenants' roles can hold, by name."""
@@ -152,6 +150,14 @@ class SqlView:
         if after is not None:
             query = query.where(roles.c.id > after)
         return self._roles(self._connection.execute(query).all())
+
+    def roles_named(self, tenant_id: str, names: Iterable[str]) -> list[RoleRow]:
+        """Those among `names` that are roles of this tenant."""
+        found: list[RoleRow] = []
+        for part in _chunks(names):
+            query = select(roles).where(roles.c.tenant_id == tenant_id, roles.c.name.in_(part))
+            found += self._roles(self._connection.execute(query).all())
+        return found
 
     def roles_by_id(self, tenant_id: str, role_ids: Iterable[str]) -> dict[str, RoleRow]:
         """Those among `role_ids` that are roles of this tenant."""

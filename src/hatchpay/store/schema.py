@@ -29,17 +29,21 @@ __all__ = [
     "api_keys",
     "business_units",
     "feed",
+    "issuers",
     "key_roles",
     "key_secrets",
     "metadata",
     "outbox",
     "permissions",
+    "revoked_tokens",
     "role_permissions",
     "roles",
+    "served_urls",
+    "signing_keys",
     "tenants",
 ]
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest migration, known without importing Alembic."""
 
 metadata: Final = MetaData(
@@ -144,6 +148,58 @@ key_secrets: Final = Table(
     Column("last_four", String(4), nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("ends_us", BigInteger),
+)
+
+signing_keys: Final = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", String(64), primary_key=True),
+    Column("algorithm", String(8), nullable=False),
+    Column("public_jwk", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("signs_from_us", BigInteger, nullable=False),
+    Column("retired_us", BigInteger),
+)
+
+issuers: Final = Table(
+    "issuers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", String(36), ForeignKey("tenants.id"), nullable=False),
+    Column("issuer", String(2048), nullable=False),
+    Column("audience", String(2048), nullable=False),
+    Column("jwks_url", String(2048)),
+    Column("algorithms", Text, nullable=False),
+    Column("ceiling", Text, nullable=False),
+    Column("claims", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Column("document", LargeBinary),
+    Column("fetched_us", BigInteger),
+    Column("tried_us", BigInteger),
+    Column("asked_us", BigInteger),
+    Column("failure", String(64)),
+    # Of one tenant only, whichever it is: else nobody could tell whose user a token means.
+    UniqueConstraint("issuer", "audience"),
+    Index(None, "tenant_id", "id"),
+)
+
+revoked_tokens: Final = Table(
+    "revoked_tokens",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", String(36), ForeignKey("tenants.id"), nullable=False),
+    # Past it nobody would accept the token anyway, and the row may go.
+    Column("ends_us", BigInteger, nullable=False, index=True),
+)
+
+served_urls: Final = Table(
+    "served_urls",
+    metadata,
+    Column("url", String(2048), primary_key=True),
+    Column("served_us", BigInteger, nullable=False),
 )
 
 feed: Final = Table(

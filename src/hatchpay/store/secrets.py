@@ -1,4 +1,5 @@
-"""Secrets that live outside every database: peppers and the fingerprint key, in files of mode 0600.
+"""Secrets that live outside every database, in files of mode 0600: peppers, the key-encryption key and the fingerprint
+key.
 
 Frozen file format of `pepper.json`: {"current": 2, "keys": {"1": "<base64 of 32 bytes>", "2": "…"}}.
 """
@@ -33,9 +34,11 @@ class _PepperFile(msgspec.Struct, frozen=True):
 
 
 class SecretFiles:
-    """`variable` is the text of the `pepper` setting, which takes the place of the file where it is given.
+    """`variable` is the text of the `pepper` setting, `kek` that of the setting of this name; each takes the place of
+    its file where it is given.
 
-    `needed` says whether something depends on a pepper already: then a missing file is a loss, not a beginning.
+    `needed` says whether something depends on a pepper already, `kek_needed` whether on the key-encryption key: then a
+    missing file is a loss, not a beginning.
     """
 
     def __init__(
@@ -45,11 +48,15 @@ class SecretFiles:
         random: Callable[[int], bytes] = secrets.token_bytes,
         *,
         needed: Callable[[], bool] = lambda: False,
+        kek: str | None = None,
+        kek_needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._directory = directory
         self._variable = variable
         self._random = random
         self._needed = needed
+        self._kek = kek
+        self._kek_needed = kek_needed
 
     def peppers(self) -> Peppers:
         """Made on first call. Raises SettingsError where the file or the variable is damaged or open to others."""
@@ -89,10 +96,24 @@ class SecretFiles:
 
     def fingerprint_key(self) -> bytes:
         """32 bytes that key the digests in the audit record; made on first call, never changed."""
-        path = self._directory / "fingerprint.key"
+        return self._made_once("fingerprint.key", lambda: False)
+
+    def kek(self) -> bytes:
+        """32 bytes under which the private signing keys are encrypted; made on first call, never changed.
+
+        Raises SettingsError where the file or the variable is damaged, open to others, or gone.
+        """
+        if self._kek is not None:
+            return _decode(self._kek, "HATCHPAY_KEK")
+        return self._made_once("kek.key", self._kek_needed)
+
+    def _made_once(self, name: str, needed: Callable[[], bool]) -> bytes:
+        path = self._directory / name
         if not path.exists():
             with self._locked():
                 if not path.exists():
+                    if needed():
+                        raise SettingsError(f"{name} is gone, and what is stored depends on it: restore its backup")
                     _write(path, base64.b64encode(self._random(_LENGTH)))
         return _decode(_read(path).decode("ascii", "replace"), path.name)
 

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, select
 from hatchpay.access.directory import KeyRow, RoleRow
 from hatchpay.access.permission import Permission
 from hatchpay.errors import SettingsError
-from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot
+from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot, Trust
 from hatchpay.identity.principal import Principal
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.directory_view import SqlView
 from hatchpay.store.schema import feed
+from hatchpay.store.trust import KINDS, compile_trust
 from hatchpay.tokens.apikey import encode_id
 from hatchpay.tokens.digest import Peppers
 
@@ -85,7 +86,7 @@ class DirectorySnapshots:
         self._roles = {role.id: role for role in view.load_roles(None)}
         keys = dict(self._compile(view.load_keys(None)))
         self.catalogue = view.catalogue()
-        self.current = Snapshot(position, keys, peppers)
+        self.current = Snapshot(position, keys, peppers, compile_trust(view, self._roles, Trust()))
 
     def _update(self, connection: Connection, position: int, changed: Mapping[str, set[str]]) -> None:
         view = SqlView(connection)
@@ -103,7 +104,10 @@ class DirectorySnapshots:
         keys = self.current.keys
         if key_ids:
             keys = {**keys, **dict(self._compile(view.load_keys(key_ids)))}
-        self.current = Snapshot(position, keys, peppers)
+        trust = self.current.trust
+        if not KINDS.isdisjoint(changed):
+            trust = compile_trust(view, roles, trust, changed.keys())
+        self.current = Snapshot(position, keys, peppers, trust)
 
     def _reloaded(self, peppers: Peppers) -> Peppers:
         """The peppers as they are now, or the old ones where those cannot be read: keys under one that is not known

@@ -1,0 +1,28 @@
+"""What must be there before a process issues tokens: a key that signs, and a URL that they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from hatchpay.admin.local import local_actor
+from hatchpay.admin.signing_keys import SigningKeys
+from hatchpay.clock import wall_us
+from hatchpay.ids import PLATFORM_TENANT_ID, new_id
+from hatchpay.store.directory import SqlDirectory
+
+__all__ = ["prepare"]
+
+
+def prepare(directory: SqlDirectory, kek: Callable[[], bytes], url: str) -> None:
+    """Make the first signing key where there is none, and let every process accept tokens that name `url`.
+
+    Raises SettingsError where the key-encryption key is damaged or lost.
+    """
+    keys = SigningKeys(directory, wall_us, new_id, kek)
+    if not keys.exists():
+        with directory.read() as view:
+            catalogue = view.catalogue()
+        keys.begin(local_actor(os.getuid(), PLATFORM_TENANT_ID, new_id(), catalogue))
+    with directory.transaction() as transaction:
+        transaction.serve_url(url, wall_us())

@@ -1,0 +1,87 @@
+"""The forms of OAuth endpoints, read strictly, and their refusals (RFC 6749, sections 3.2 and 5.2)."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
+
+from hatchpay.errors import HatchPayError
+
+__all__ = ["OAuthRefusal", "read_form", "refusal_answer"]
+
+_MAX_FORM: Final = 64 * 1024
+_MAX_FIELDS: Final = 50
+_NEVER: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+
+class OAuthRefusal(HatchPayError):
+    """`code` is one of the RFC's error codes; `reason` is what the record says, where it can say more."""
+
+    default_status = HTTPStatus.BAD_REQUEST
+    default_code = "invalid_request"
+
+    def __init__(
+        self, detail: str, *, code: str | None = None, status: int | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(detail, code=code, status=status)
+        self.reason = reason or self.code
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """The fields that have a value. Raises OAuthRefusal (`invalid_request`) for anything else than one clear form."""
+    types = request.headers.getlist("content-type")
+    media = types[0].partition(";")[0].strip().lower() if len(types) == 1 else ""
+    encodings = [value for value in request.headers.getlist("content-encoding") if value.lower() != "identity"]
+    if media != "application/x-www-form-urlencoded" or encodings:
+        raise OAuthRefusal("send the parameters as application/x-www-form-urlencoded")
+    fields: dict[str, str] = {}
+    for name, value in _pairs(await _read(request)):
+        if name in fields:
+            raise OAuthRefusal("a parameter stands twice")
+        fields[name] = value
+    # A parameter without a value counts as left out.
+    return {name: value for name, value in fields.items() if value}
+
+
+def refusal_answer(refusal: OAuthRefusal) -> Response:
+    headers = {"Pragma": "no-cache"}
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="hatchpay"'
+    body = msgspec.json.encode({"error": refusal.code, "error_description": refusal.detail})
+    return Response(body, refusal.status, headers, media_type="application/json")
+
+
+async def _read(request: Request) -> bytes:
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > _MAX_FORM:
+                raise OAuthRefusal("the form is too large", status=413)
+    except ClientDisconnect:
+        raise OAuthRefusal("the connection ended within the form") from None
+    return bytes(data)
+
+
+def _pairs(data: bytes) -> list[tuple[str, str]]:
+    pairs = None
+    with contextlib.suppress(ValueError):
+        pairs = parse_qsl(
+            data.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    # Out here, so that no traceback carries the parser's error along, which holds the form.
+    if pairs is None or any(_NEVER.search(name + value) for name, value in pairs):
+        raise OAuthRefusal("the form cannot be read")
+    return pairs

@@ -1,0 +1,190 @@
+"""`/v1/auth/token`, `/revoke` and `/introspect`: OAuth endpoints, with OAuth's own errors (RFC 6749, 7009, 7662, 8693).
+
+They authenticate their callers themselves: the gate only records, and lets nobody else through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from hatchpay.admin.token_views import IssuedToken, TokenWish
+from hatchpay.admin.tokens import READ
+from hatchpay.admin.views import Actor
+from hatchpay.control import examples
+from hatchpay.control.calls import CurrentServices, NoParameters, read, write
+from hatchpay.control.documentation import oauth_documented
+from hatchpay.control.oauth_client import Endpoint
+from hatchpay.control.oauth_form import OAuthRefusal, read_form, refusal_answer
+from hatchpay.control.services import Services
+from hatchpay.errors import Forbidden, InvalidInput, InvalidToken, Unauthenticated
+from hatchpay.identity.authenticator import Authenticated
+from hatchpay.tokens import jwt
+
+__all__ = ["router"]
+
+_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+_ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
+_JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
+_TOKEN_TYPES: Final = frozenset({_ACCESS_TOKEN, _JWT})
+_STANDARD_CLAIMS: Final = ("iss", "aud", "iat", "nbf", "exp", "jti")
+
+router: Final = APIRouter(tags=["Tokens"], default_response_class=Response)
+
+
+@router.post(
+    "/v1/auth/token",
+    **oauth_documented("issueToken", "Exchange a key for a token", examples.TOKEN_FORM, examples.TOKEN),
+)
+async def token(request: Request, services: CurrentServices, _: NoParameters) -> Response:
+    async def answer(endpoint: Endpoint) -> Response:
+        grant = endpoint.required("grant_type")
+        if grant == "client_credentials":
+            return await _client_credentials(endpoint, services)
+        if grant == _EXCHANGE:
+            return await _token_exchange(endpoint, services)
+        raise OAuthRefusal("this grant type is not supported", code="unsupported_grant_type")
+
+    return await _answered(request, services, answer)
+
+
+@router.post(
+    "/v1/auth/revoke", **oauth_documented("revokeToken", "Revoke a token at once", examples.TOKEN_ONLY_FORM, None)
+)
+async def revoke(request: Request, services: CurrentServices, _: NoParameters) -> Response:
+    async def answer(endpoint: Endpoint) -> Response:
+        client = endpoint.client()
+        text = endpoint.required("token")
+        try:
+            claims = services.token_authenticator.own_claims(text)
+        except InvalidToken as error:
+            if error.code == "token_issuer_unknown":
+                raise OAuthRefusal(
+                    "only tokens of this server can be revoked here", code="unsupported_token_type"
+                ) from None
+            # Nothing is left to be revoked (RFC 7009, section 2.2).
+            return Response(status_code=200)
+        try:
+            await write(services, services.tokens.revoke, Actor(client.principal, endpoint.caller.request_id), claims)
+        except Forbidden:
+            raise OAuthRefusal(
+                "the token was issued to another client", code="unauthorized_client", reason="permission_missing"
+            ) from None
+        return Response(status_code=200)
+
+    return await _answered(request, services, answer)
+
+
+@router.post(
+    "/v1/auth/introspect",
+    **oauth_documented(
+        "introspectToken", "Say whether a token is good, and for what", examples.TOKEN_ONLY_FORM, examples.INTROSPECTION
+    ),
+)
+async def introspect(request: Request, services: CurrentServices, _: NoParameters) -> Response:
+    async def answer(endpoint: Endpoint) -> Response:
+        client = endpoint.client()
+        text = endpoint.required("token")
+        outcome = await endpoint.token(text)
+        # Of what the client may not see, nobody says more than that it is of no use to it.
+        seen = isinstance(outcome, Authenticated) and _may_see(client, outcome)
+        return _json(_inspected(outcome, text) if seen and isinstance(outcome, Authenticated) else {"active": False})
+
+    return await _answered(request, services, answer)
+
+
+async def _answered(
+    request: Request, services: Services, answer: Callable[[Endpoint], Awaitable[Response]]
+) -> Response:
+    """Every refusal in OAuth's shape, and told to the record."""
+    refusal: OAuthRefusal
+    endpoint = Endpoint(request, services, {})
+    try:
+        endpoint.form = await read_form(request)
+        return await answer(endpoint)
+    except OAuthRefusal as error:
+        refusal = error
+    except InvalidInput as error:
+        code = error.code if error.code in {"invalid_scope", "invalid_target"} else "invalid_request"
+        refusal = OAuthRefusal(error.detail, code=code, reason=error.code)
+    except Unauthenticated as error:
+        known = error.code == "invalid_client"
+        refusal = OAuthRefusal(
+            error.detail, code=error.code if known else "invalid_grant", status=401 if known else 400
+        )
+    except Forbidden as error:
+        refusal = OAuthRefusal(error.detail, code="invalid_grant", reason=error.code)
+    endpoint.caller.refused(refusal.reason, refusal.code not in {"invalid_request", "unsupported_grant_type"})
+    return refusal_answer(refusal)
+
+
+async def _client_credentials(endpoint: Endpoint, services: Services) -> Response:
+    client = endpoint.client()
+    wish = _wish(endpoint, services)
+    return _issued(await read(services.tokens.issue, client, wish, endpoint.caller.request_id), None)
+
+
+async def _token_exchange(endpoint: Endpoint, services: Services) -> Response:
+    client = endpoint.client_if_sent()
+    text = endpoint.required("subject_token")
+    if endpoint.required("subject_token_type") not in _TOKEN_TYPES:
+        raise OAuthRefusal("the type of the subject token is not supported")
+    if "actor_token" in endpoint.form:
+        raise OAuthRefusal("actor tokens are not supported")
+    wanted = endpoint.form.get("requested_token_type", _ACCESS_TOKEN)
+    if wanted not in _TOKEN_TYPES:
+        raise OAuthRefusal("the requested type of token is not supported")
+    wish = _wish(endpoint, services)
+    subject = await endpoint.subject(text)
+    issued = await read(services.tokens.exchange, client, subject, wish, endpoint.caller.request_id)
+    endpoint.caller.identified(subject)
+    return _issued(issued, wanted)
+
+
+def _wish(endpoint: Endpoint, services: Services) -> TokenWish:
+    for name in ("audience", "resource"):
+        if endpoint.form.get(name, services.published.url) != services.published.url:
+            raise OAuthRefusal("tokens are for this server only", code="invalid_target")
+    life = endpoint.form.get("expires_in")
+    if life is not None and not (life.isascii() and life.isdigit() and len(life) <= 6):
+        raise OAuthRefusal("expires_in is a number of seconds")
+    return TokenWish(scope=endpoint.form.get("scope"), expires_in=None if life is None else int(life))
+
+
+def _issued(issued: IssuedToken, token_type: str | None) -> Response:
+    body = msgspec.to_builtins(issued)
+    return _json(body if token_type is None else {**body, "issued_token_type": token_type})
+
+
+def _may_see(client: Authenticated, outcome: Authenticated) -> bool:
+    principal = outcome.principal
+    if principal.tenant_id != client.principal.tenant_id:
+        return False
+    return principal.key_id == client.principal.key_id or client.principal.may(READ)
+
+
+def _inspected(outcome: Authenticated, text: str) -> dict[str, object]:
+    """RFC 7662, section 2.2: what it is good for now, which may be less than when it was issued."""
+    principal = outcome.principal
+    claims = jwt.parse(text).claims
+    units = principal.business_unit_ids
+    answer = {
+        "active": True,
+        "token_type": "Bearer",
+        "scope": " ".join(sorted(principal.grants)),
+        "sub": claims.get("sub"),
+        "client_id": principal.key_id or claims.get("client_id") or claims.get("azp"),
+        **{name: claims.get(name) for name in _STANDARD_CLAIMS},
+        "tenant": principal.tenant_id,
+        "roles": list(principal.roles),
+        "permissions": sorted(principal.grants),
+        "business_units": None if units is None else sorted(units),
+    }
+    return {name: value for name, value in answer.items() if value is not None or name == "business_units"}
+
+
+def _json(body: object) -> Response:
+    return Response(msgspec.json.encode(body), headers={"Pragma": "no-cache"}, media_type="application/json")

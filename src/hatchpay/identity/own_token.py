@@ -1,0 +1,139 @@
+"""Our own access tokens (RFC 9068): their claims, and what they are still good for.
+
+A token is no copy of a key's rights. It names the key and the secret that it was made with, and is judged by what
+those may now: what the key has lost since, its tokens have lost as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from hatchpay.errors import InvalidToken
+from hatchpay.identity.issuer import grants_of
+from hatchpay.identity.ports import KeyEntry, Snapshot
+from hatchpay.identity.principal import Limits, Principal, TokenUse
+from hatchpay.ids import is_uuid
+from hatchpay.tokens.apikey import encode_id
+
+__all__ = ["MAX_LIFE_S", "TYPE", "OwnClaims", "Proven", "claims_of", "judge"]
+
+MAX_LIFE_S: Final = 12 * 3600
+TYPE: Final = "at+jwt"
+_US: Final = 1_000_000
+
+
+class OwnClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """What our tokens say besides `iss`, `aud`, `iat`, `exp` and `scope`.
+
+    `client_id` is the key's id, `sub` the same, or the user for whom the key has exchanged another issuer's token;
+    then `user_issuer` is the directory's id of that issuer, and `user_permissions` what its token claimed directly.
+    """
+
+    sub: str
+    client_id: str
+    jti: str
+    tenant: str
+    secret_version: int
+    roles: tuple[str, ...]
+    permissions: frozenset[str]
+    business_units: frozenset[str] | None
+    user_issuer: str | None = None
+    user_permissions: frozenset[str] = frozenset()
+
+
+class Proven(msgspec.Struct, frozen=True):
+    """`ends_us` is when the key or its secret ends by itself, where one does."""
+
+    principal: Principal
+    secret_version: int
+    ends_us: int | None
+
+
+def claims_of(claims: Mapping[str, object]) -> OwnClaims:
+    """Raises InvalidToken for a token that we cannot have issued."""
+    own = None
+    with contextlib.suppress(msgspec.ValidationError):
+        own = msgspec.convert(dict(claims), OwnClaims)
+    if own is None or not all(map(is_uuid, (own.client_id, own.jti, own.tenant))):
+        raise InvalidToken("a claim of the token is not as we write it", code="token_claim_invalid")
+    return own
+
+
+def judge(claims: OwnClaims, snapshot: Snapshot, now: int) -> Proven:
+    """Who calls, by what the directory says now (microseconds). Raises InvalidToken where the token is over."""
+    if claims.jti in snapshot.trust.revoked:
+        raise InvalidToken("the token was revoked", code="token_revoked")
+    entry = snapshot.keys.get(encode_id(claims.client_id))
+    if entry is None:
+        raise InvalidToken("the token's key does not exist", code="token_client_unknown")
+    if entry.principal.tenant_id != claims.tenant:
+        raise InvalidToken("the token is for another tenant", code="token_tenant_wrong")
+    if entry.state == "deleted":
+        raise InvalidToken("the token's key was deleted", code="token_key_deleted")
+    if entry.state == "disabled":
+        raise InvalidToken("the token's key is disabled", code="token_key_disabled")
+    ends = _ends(claims, entry)
+    if ends is not None and now >= ends:
+        raise InvalidToken("the token's key or its secret has ended", code="token_key_ended")
+    limits = entry.principal.limits.within(claims.business_units)
+    if claims.user_issuer is None:
+        return Proven(_of_key(claims, entry, limits), claims.secret_version, ends)
+    return Proven(_of_user(claims, entry, limits, snapshot), claims.secret_version, ends)
+
+
+def _ends(claims: OwnClaims, entry: KeyEntry) -> int | None:
+    secret = next((one for one in entry.secrets if one.version == claims.secret_version), None)
+    if secret is None:
+        raise InvalidToken("the secret that the token came from has ended", code="token_key_ended")
+    ends = [end for end in (entry.principal.limits.expires_at_us, secret.ends_at_us) if end is not None]
+    return min(ends, default=None)
+
+
+def _of_key(claims: OwnClaims, entry: KeyEntry, limits: Limits) -> Principal:
+    owner = entry.principal
+    return Principal(
+        id=owner.id,
+        kind="api_key",
+        tenant_id=owner.tenant_id,
+        key_id=owner.id,
+        roles=owner.roles,
+        grants={name: rule for name, rule in owner.grants.items() if name in claims.permissions},
+        limits=limits,
+        token=_use(claims),
+    )
+
+
+def _of_user(claims: OwnClaims, entry: KeyEntry, limits: Limits, snapshot: Snapshot) -> Principal:
+    """The user may what the issuer's users may, and only while the key that has exchanged the token may it as well."""
+    owner = entry.principal
+    issuer = snapshot.trust.issuers.get(claims.user_issuer or "")
+    if issuer is None or not issuer.enabled or issuer.tenant_id != owner.tenant_id:
+        raise InvalidToken("the user's issuer is not trusted any more", code="token_issuer_unknown")
+    named = [(name, snapshot.trust.roles.get((owner.tenant_id, name), frozenset())) for name in claims.roles]
+    grants = grants_of(issuer.ceiling, named, claims.user_permissions)
+    return Principal(
+        id=f"user:{claims.sub}",
+        kind="user",
+        tenant_id=owner.tenant_id,
+        key_id=owner.id,
+        roles=claims.roles,
+        grants={name: rule for name, rule in grants.items() if name in claims.permissions and name in owner.grants},
+        limits=limits,
+        token=_use(claims),
+    )
+
+
+def _use(claims: OwnClaims) -> TokenUse:
+    return TokenUse(
+        id=claims.jti,
+        permissions=claims.permissions,
+        business_unit_ids=claims.business_units,
+        secret_version=claims.secret_version,
+        issuer_id=claims.user_issuer,
+        role_names=() if claims.user_issuer is None else claims.roles,
+        claimed_permissions=claims.user_permissions,
+    )

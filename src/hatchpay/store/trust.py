@@ -1,0 +1,89 @@
+"""Whose tokens are believed, compiled from the directory's rows for the hot path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Set
+from itertools import zip_longest
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from hatchpay.access.directory import IssuerRow, RoleRow, SigningKeyRow
+from hatchpay.errors import UnusableKey
+from hatchpay.identity.own_token import MAX_LIFE_S
+from hatchpay.identity.ports import IssuerEntry, OwnKey, Trust
+from hatchpay.store.directory_view import SqlView
+from hatchpay.tokens import jwk
+from hatchpay.tokens.jwks import KeySet
+
+__all__ = ["KINDS", "compile_trust"]
+
+_log: Final = logging.getLogger("hatchpay.directory")
+_US: Final = 1_000_000
+KINDS: Final = frozenset({"signing_key", "issuer", "revocation", "url", "role"})
+"""The feed's kinds of change that concern it."""
+
+
+def compile_trust(view: SqlView, roles: Mapping[str, RoleRow], old: Trust, changed: Set[str] = KINDS) -> Trust:
+    """`old` with the parts compiled anew that changes of these kinds concern."""
+    parts: dict[str, object] = {}
+    if "url" in changed:
+        parts["urls"] = frozenset(view.served_urls())
+    if "signing_key" in changed:
+        parts["own"] = MappingProxyType(dict(_own(view.signing_keys())))
+    if "issuer" in changed:
+        parts["issuers"] = MappingProxyType({row.id: _entry(row) for row in view.load_issuers(None)})
+    if "revocation" in changed:
+        parts["revoked"] = MappingProxyType(view.revoked(0))
+    if "role" in changed:
+        parts["roles"] = MappingProxyType({(row.tenant_id, row.name): row.permissions for row in roles.values()})
+    return msgspec.structs.replace(old, **parts)
+
+
+def _own(rows: Iterable[SigningKeyRow]) -> Iterable[tuple[str, OwnKey]]:
+    """Without the retired ones. A key signs until the next one does, and its last token may live on from there."""
+    living = [row for row in rows if row.retired_us is None]
+    for row, following in zip_longest(living, living[1:]):
+        public = msgspec.json.decode(row.public_jwk, type=dict[str, str])
+        yield (
+            row.kid,
+            OwnKey(
+                kid=row.kid,
+                algorithm=row.algorithm,
+                public_jwk=MappingProxyType(public),
+                key=jwk.load(public),
+                sealed=row.sealed,
+                signs_from_us=row.signs_from_us,
+                ends_us=None if following is None else following.signs_from_us + MAX_LIFE_S * _US,
+            ),
+        )
+
+
+def _entry(row: IssuerRow) -> IssuerEntry:
+    return IssuerEntry(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        issuer=row.issuer,
+        audience=row.audience,
+        jwks_url=row.jwks_url,
+        algorithms=frozenset(row.algorithms),
+        ceiling=row.ceiling,
+        claims=row.claims,
+        enabled=row.enabled,
+        keys=_keys(row),
+        fetched_us=row.keys.fetched_us,
+        tried_us=row.keys.tried_us,
+    )
+
+
+def _keys(row: IssuerRow) -> KeySet | None:
+    if row.keys.document is None:
+        return None
+    try:
+        return KeySet.load(row.keys.document)
+    except UnusableKey as error:
+        # It was judged before it was stored; a newer program may judge more strictly.
+        _log.error("the keys of the issuer %s cannot be used: %s", row.id, error.code)
+        return None
