@@ -15,7 +15,7 @@ from hatchpay.identity.ports import KeyState
 from hatchpay.settings import Settings, describe
 
 _CODE_KEYWORDS = {"code", "reason", "unknown"}
-_CODE_CALLS = {"Decision", "Invalid", "distinct"}
+_CODE_CALLS = {"Decision", "Invalid", "_no_client", "distinct"}
 _CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"

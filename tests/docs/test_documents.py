@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from docs.generate import REFERENCE, reference
-from tests.support.server import ROOT, hatchpay
+from tests.support.server import ROOT, hatchpay, onboard, serving
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -24,7 +24,7 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert REFERENCE.read_text() == reference(), "run: python -m docs.generate"
 
 
-@pytest.mark.parametrize("file", ["examples/first_steps.sh", "examples/embedded.py"])
+@pytest.mark.parametrize("file", ["examples/first_steps.sh", "examples/tokens.sh", "examples/embedded.py"])
 def test_the_readme_shows_the_examples_as_they_are(file: str) -> None:
     assert (ROOT / file).read_text().rstrip("\n") in README
 
@@ -36,7 +36,7 @@ def test_no_link_leads_nowhere(document: Path) -> None:
 
 
 def test_every_command_in_the_readme_exists(tmp_path: Path) -> None:
-    shown = re.findall(r"^hatchpay ((?:[a-z]+ ?)+)", README, flags=re.MULTILINE)
+    shown = re.findall(r"^hatchpay ((?:[a-z][a-z-]* ?)+)", README, flags=re.MULTILINE)
     assert len(shown) >= 7
     for words in shown:
         command = [word for word in words.split() if word not in {"viewer"}][:2]
@@ -76,6 +76,20 @@ Server(uvicorn.Config(app, port=0, log_level="warning")).run()
     assert greeted.json()["greeting"] == "Hello ann"
     history = hatchpay(tmp_path / "var", "audit", "history", "--json").stdout
     assert greeted.headers["HatchPay-Request-Id"] in history
+
+
+def test_the_token_of_the_readme_does_what_its_scope_says_until_it_is_revoked(tmp_path: Path) -> None:
+    key = onboard(tmp_path / "var")["api_key"]["key"]
+    with serving(tmp_path / "var") as server:
+        pasted = subprocess.run(
+            ["bash", "-e", "examples/tokens.sh"],
+            cwd=ROOT,
+            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
+            text=True,
+            capture_output=True,
+        )
+    assert pasted.returncode == 0, pasted.stderr
+    assert pasted.stdout.splitlines() == ["roles 200", "keys 403", "revoked 401"]
 
 
 @contextmanager

@@ -27,7 +27,12 @@ GIVEN: dict[str, tuple[str, object]] = {
     "tls_key": ("/etc/key.pem", Path("/etc/key.pem")),
     "audit_patience_ms": ("250", 250),
     "client_patience_s": ("7", 7),
+    "public_url": ("https://auth.example.com:8443", "https://auth.example.com:8443"),
+    "token_life_s": ("60", 60),
+    "issuer_keys_keep_s": ("3600", 3600),
+    "allow_insecure_issuers": ("true", True),
     "pepper": (f"1:{SECRET}", f"1:{SECRET}"),
+    "kek": (SECRET, SECRET),
 }
 
 
@@ -80,6 +85,11 @@ def test_every_setting_can_come_from_the_file() -> None:
         tls_key = "/etc/key.pem"
         audit_patience_ms = 250
         client_patience_s = 7
+        public_url = "https://auth.example.com:8443"
+        token_life_s = 60
+        issuer_keys_keep_s = 3600
+        allow_insecure_issuers = true
+        kek = "{SECRET}"
         pepper = "1:{SECRET}"
         """
     )
@@ -162,6 +172,11 @@ def test_an_unknown_setting_in_the_file_is_named() -> None:
         ("tls_key", "1979-05-27"),
         ("audit_patience_ms", '"soon"'),
         ("pepper", "12345"),
+        ("kek", "12345"),
+        ("public_url", "true"),
+        ("token_life_s", '"long"'),
+        ("issuer_keys_keep_s", "1.5"),
+        ("allow_insecure_issuers", '"perhaps"'),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(name: str, value: str) -> None:
@@ -180,6 +195,15 @@ def test_a_value_of_the_wrong_type_is_named(name: str, value: str) -> None:
         ("audit_patience_ms", "99"),
         ("trusted_proxies", "10.0.0.1/8"),
         ("trusted_proxies", "proxy.internal"),
+        ("token_life_s", "0"),
+        ("token_life_s", "43201"),
+        ("issuer_keys_keep_s", "0"),
+        ("public_url", "auth.example.com"),
+        ("public_url", "https://auth.example.com/"),
+        ("public_url", "https://auth.example.com/hatchpay"),
+        ("public_url", "https://user@auth.example.com"),
+        ("public_url", "ftp://auth.example.com"),
+        ("allow_insecure_issuers", "perhaps"),
     ],
 )
 def test_a_value_out_of_bounds_is_named(name: str, text: str) -> None:
@@ -204,12 +228,13 @@ def test_networks_are_separated_by_commas_and_empty_ones_do_not_count() -> None:
     assert load({}, {"HATCHPAY_TRUSTED_PROXIES": ""})[0].proxy_networks == ()
 
 
-def test_the_pepper_is_in_no_text_of_the_settings() -> None:
-    settings, sources = load({}, {"HATCHPAY_PEPPER": f"1:{SECRET}"})
+def test_no_secret_is_in_any_text_of_the_settings() -> None:
+    settings, sources = load({}, {"HATCHPAY_PEPPER": f"1:{SECRET}", "HATCHPAY_KEK": SECRET})
     described = describe(settings, sources)
     for text in (repr(settings), str(settings), f"{settings}", pretty_repr(settings), repr(described)):
         assert SECRET not in text
-    assert {row.name: row.value for row in described}["pepper"] == "(set)"
+    shown = {row.name: row.value for row in described}
+    assert (shown["pepper"], shown["kek"]) == ("(set)", "(set)")
 
 
 def test_the_pepper_is_in_no_error() -> None:

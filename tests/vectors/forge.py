@@ -6,6 +6,7 @@ Every signature is deterministic: ES256 after RFC 6979, PS256 with a salt that i
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -104,7 +105,11 @@ def der_signature(jwk: Jwk, data: bytes) -> bytes:
 
 
 def rsa_private(jwk: Jwk) -> rsa.RSAPrivateKey:
-    n, e, d = (number(jwk[name]) for name in ("n", "e", "d"))
+    return _rsa_private(*(number(jwk[name]) for name in ("n", "e", "d")))
+
+
+@functools.cache
+def _rsa_private(n: int, e: int, d: int) -> rsa.RSAPrivateKey:
     p, q = rsa.rsa_recover_prime_factors(n, e, d)
     public = rsa.RSAPublicNumbers(e, n)
     return rsa.RSAPrivateNumbers(

@@ -7,12 +7,12 @@ from typing import Any
 
 import jwt as pyjwt
 import pytest
+from tests.vectors import make_tokens
+from tests.vectors.forge import FOLDER, PRIVATE, signature_of
 
 from hatchpay.errors import InvalidToken, UnusableKey
 from hatchpay.tokens import jwk, jws, jwt
 from hatchpay.tokens.jwks import KeySet
-from tests.vectors import make_tokens
-from tests.vectors.forge import FOLDER, PRIVATE, signature_of
 
 NOW_US = 1_800_000_000_000_000
 ALLOWED = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
@@ -40,9 +40,11 @@ def by_name(entries: list[dict[str, str]], name: str = "name") -> Any:
     return pytest.mark.parametrize("case", entries, ids=[entry[name] for entry in entries])
 
 
-@pytest.mark.parametrize("name", ["jwks.json", "tokens.json", "rfc.json"])
-def test_a_file_is_what_the_script_writes(name: str) -> None:
-    assert (FOLDER / name).read_text() == make_tokens.files()[name]
+def test_the_files_are_what_the_script_writes() -> None:
+    files = make_tokens.files()
+    assert set(files) == {"jwks.json", "tokens.json", "rfc.json"}
+    for name, text in files.items():
+        assert (FOLDER / name).read_text() == text
 
 
 def test_every_token_has_a_name_of_its_own() -> None:

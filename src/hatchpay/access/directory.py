@@ -5,13 +5,15 @@ Times are microseconds since the epoch. Nothing here is a secret: of a key's tex
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import ip_network
+from typing import Final
 
 import msgspec
 
 from hatchpay.identity.issuer import ClaimsMapping, grants_of
+from hatchpay.identity.own_token import MAX_LIFE_S
 from hatchpay.identity.principal import IPNetwork, Limits, Reach, TokenUse
 from hatchpay.tokens.apikey import Environment
 from hatchpay.tokens.signing import SigningAlgorithm
@@ -26,8 +28,11 @@ __all__ = [
     "TenantRow",
     "UnitRow",
     "reach",
+    "signing_key_ends",
     "user_reach",
 ]
+
+_NEVER: Final = 2**63
 
 
 class TenantRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +170,29 @@ def reach(key: KeyRow, roles: dict[str, RoleRow]) -> Reach:
     """All that `key` can do, by its roles among `roles` (by id) and its limits, enabled or not."""
     held = frozenset().union(*(roles[role_id].permissions for role_id in key.role_ids))
     return Reach(held, key.limits)
+
+
+def signing_key_ends(keys: Sequence[SigningKeyRow]) -> dict[str, int]:
+    """By kid, when the last token has ended that the key can have signed; without one that signs now, or will again.
+
+    `keys` in the order in which they sign, retired ones included: those have replaced their predecessors as well.
+    """
+    stops = {key.kid: _stops_us(keys[number:]) for number, key in enumerate(keys, 1)}
+    return {kid: stop + MAX_LIFE_S * 1_000_000 for kid, stop in stops.items() if stop is not None}
+
+
+def _stops_us(later: Sequence[SigningKeyRow]) -> int | None:
+    """From when on there has always been, and will be, one of `later` that signs; None where the key before them does.
+
+    Where the only one that signed was retired, the key before it has signed again.
+    """
+    since, until = 0, -1
+    for key in later:
+        ends = _NEVER if key.retired_us is None else key.retired_us
+        if ends > key.signs_from_us:
+            since = key.signs_from_us if key.signs_from_us > until else since
+            until = max(until, ends)
+    return since if until == _NEVER else None
 
 
 def user_reach(issuer: IssuerRow, token: TokenUse, roles: Iterable[RoleRow]) -> Reach:

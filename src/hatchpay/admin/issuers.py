@@ -22,16 +22,19 @@ from hatchpay.admin.token_views import IssuerChanges, IssuerView, NewIssuer
 from hatchpay.admin.views import Actor, Page
 from hatchpay.admin.work import Changes, Work, found
 from hatchpay.clock import Clock
-from hatchpay.errors import FetchFailed, InvalidInput, UnusableKey
+from hatchpay.errors import Conflict, FetchFailed, InvalidInput, UnusableKey
 from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.identity.principal import Limits, Reach
 from hatchpay.ids import IdSource
 from hatchpay.tokens.jwks import KeySet
 
-__all__ = ["ISSUER_ALGORITHMS", "FetchKeys", "Issuers"]
+__all__ = ["ISSUER_ALGORITHMS", "MAX_ISSUERS", "FetchKeys", "Issuers"]
 
 ISSUER_ALGORITHMS: Final = ("EdDSA", "ES256", "PS256", "RS256")
 """HMAC is never among them: whoever can verify it can forge it."""
+
+MAX_ISSUERS: Final = 50
+"""How many a tenant trusts at most: each has its keys fetched again and again, whoever its tokens are for."""
 
 
 class FetchKeys(Protocol):
@@ -44,7 +47,8 @@ class Issuers:
     """The use cases around trusted issuers. Where one raises, nothing has changed:
 
     - InvalidInput for bad input, and where the issuer's keys cannot be fetched
-    - NotFound for an issuer that the caller's tenant does not trust; Conflict (`issuer_exists`)
+    - NotFound for an issuer that the caller's tenant does not trust
+    - Conflict: `issuer_exists`, `too_many_issuers`
     - Forbidden for what exceeds the caller (`grant_exceeds_caller`) or is not its to do (`permission_missing`)
     - Unauthenticated where the caller's own credential is no longer good; DirectoryUnavailable
     """
@@ -83,9 +87,13 @@ class Issuers:
             created_us=0,
             updated_us=0,
         )
-        self._may_begin(actor, "auth.issuers.create", drafted)
+        with self._changes.by(actor, "auth.issuers.create") as work:
+            # Before anything is fetched for the caller, and once more when it is stored.
+            _demand_room(work)
+            _demand(work, drafted)
         keys = self._fetched(drafted)
         with self._changes.by(actor, "auth.issuers.create") as work:
+            _demand_room(work)
             row = msgspec.structs.replace(
                 drafted, id=work.new_id(), created_us=work.now, updated_us=work.now, keys=keys
             )
@@ -116,7 +124,8 @@ class Issuers:
         keys = None
         if changes.jwks_url is not UNSET and changes.jwks_url != before.jwks_url:
             moved = msgspec.structs.replace(before, jwks_url=self._jwks_url(changes.jwks_url))
-            self._may_begin(actor, "auth.issuers.update", moved)
+            with self._changes.by(actor, "auth.issuers.update") as work:
+                _demand(work, moved)
             keys = self._fetched(moved)
         with self._changes.by(actor, "auth.issuers.update") as work:
             old = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer")
@@ -125,7 +134,10 @@ class Issuers:
                 return issuer_view(old)
             if _grants(old, new):
                 _demand(work, new)
-            new = msgspec.structs.replace(new, updated_us=work.now, keys=keys or old.keys)
+            if keys is None:
+                # Those of another place, to which somebody has just moved it, do not count for this one.
+                keys = old.keys if new.jwks_url == old.jwks_url else IssuerKeys()
+            new = msgspec.structs.replace(new, updated_us=work.now, keys=keys)
             work.transaction.save_issuer(new)
             work.record("auth.issuers.updated", issuer_id, issuer_facts(old), issuer_facts(new))
             return issuer_view(new)
@@ -137,11 +149,6 @@ class Issuers:
             row = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer")
             work.transaction.remove_issuer(row)
             work.record("auth.issuers.deleted", issuer_id, issuer_facts(row), {})
-
-    def _may_begin(self, actor: Actor, permission: str, row: IssuerRow) -> None:
-        """Judged before anything is fetched for the caller, and once more when it is stored."""
-        with self._changes.by(actor, permission) as work:
-            _demand(work, row)
 
     def _fetched(self, row: IssuerRow) -> IssuerKeys:
         """Raises InvalidInput that names what to mend."""
@@ -174,6 +181,12 @@ class Issuers:
 
     def _jwks_url(self, value: str | None) -> str | None:
         return None if value is None else checks.issuer_url(value, "jwks_url", insecure=self._insecure, query=True)
+
+
+def _demand_room(work: Work) -> None:
+    """Raises Conflict where the tenant trusts as many as it may."""
+    if len(work.transaction.issuers(work.tenant_id, MAX_ISSUERS)) == MAX_ISSUERS:
+        raise Conflict(f"a tenant trusts at most {MAX_ISSUERS} issuers", code="too_many_issuers")
 
 
 def _demand(work: Work, row: IssuerRow) -> None:

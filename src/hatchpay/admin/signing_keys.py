@@ -82,16 +82,18 @@ class SigningKeys:
             row = self._add(work, algorithm, work.now if first else work.now + publish_for_s * _US)
             return _view_of(row.kid, work)
 
-    def retire(self, actor: Actor, kid: str) -> SigningKeyView:
+    def retire(self, actor: Actor, kid: str, *, force: bool = False) -> SigningKeyView:
         """End a key and its tokens at once. Raises InvalidInput for an unknown one, Conflict (`signing_key_current`)
-        for the one that signs: rotate first.
+        for the one that signs: rotate first, or `force` it. Needs no private half, so that lost ones can be ended.
         """
         with self._changing(actor) as work:
             rows = {row.kid: row for row in work.transaction.signing_keys()}
             if kid not in rows:
                 raise InvalidInput("there is no signing key with this kid", field="kid")
-            if _view_of(kid, work).status == "signing":
-                raise Conflict("this key signs now; rotate first, with --publish-for 0", code="signing_key_current")
+            if not force and _view_of(kid, work).status == "signing":
+                raise Conflict(
+                    "this key signs now; rotate first, with --publish-for 0, or add --force", code="signing_key_current"
+                )
             if rows[kid].retired_us is None:
                 work.transaction.save_signing_key(msgspec.structs.replace(rows[kid], retired_us=work.now))
                 work.record("platform.signing_keys.retired", PLATFORM_TENANT_ID, {}, {"kid": kid})

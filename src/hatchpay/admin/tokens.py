@@ -87,7 +87,7 @@ class Tokens:
         }
         if principal.token is not None and principal.token.issuer_id is not None:
             claims["user_issuer"] = principal.token.issuer_id
-            claims["user_permissions"] = sorted(principal.token.claimed_permissions)
+            claims["user_permissions"] = sorted(principal.token.claimed_permissions.intersection(permissions))
         text = self._signer.key().sign(claims)
         if len(text) > MAX_LENGTH:
             raise InvalidInput(

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal
 
-from hatchpay.access.directory import KeyRow
+from hatchpay.access.directory import KeyRow, SigningKeyRow
+from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.app.local import import_changes
+from hatchpay.app.own_tokens import explained
 from hatchpay.app.paths import DataDirectory
 from hatchpay.cli.ports import Finding
 from hatchpay.clock import wall_us
-from hatchpay.errors import HatchPayError
+from hatchpay.errors import HatchPayError, UnusableKey
+from hatchpay.ids import new_id
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import is_gone
 from hatchpay.store.ledger import Ledger, LedgerReader
 from hatchpay.store.secrets import SecretFiles
+from hatchpay.tokens import signing
 
 __all__ = ["diagnose"]
 
@@ -46,6 +51,8 @@ def diagnose(settings: Settings) -> list[Finding]:
         "outbox": doctor.outbox,
         "peppers": doctor.peppers,
         "administrators": doctor.administrators,
+        "signing_keys": doctor.signing_keys,
+        "issuers": doctor.issuers,
     }
     return [_made(name, check) for name, check in checks.items()]
 
@@ -66,7 +73,8 @@ class _Doctor:
 
     def __init__(self, settings: Settings) -> None:
         self._paths = DataDirectory(settings.data_dir)
-        self._secrets = SecretFiles(self._paths.secrets, settings.pepper)
+        # A key-encryption key is only asked for where something depends on it.
+        self._secrets = SecretFiles(self._paths.secrets, settings.pepper, kek=settings.kek, kek_needed=lambda: True)
         self._pepper_file = None if settings.pepper is not None else self._paths.secrets / "pepper.json"
 
     def data_directory(self) -> Finding:
@@ -151,6 +159,32 @@ class _Doctor:
             return Finding("administrators", "warning", detail, without[:_MOST_ITEMS])
         return Finding("administrators", "ok", f"tenants: {len(tenants)}")
 
+    def signing_keys(self) -> Finding:
+        with closing(self._open_directory()) as directory:
+            with directory.read() as view:
+                living = [row for row in view.signing_keys() if row.retired_us is None]
+            shown = SigningKeys(directory, wall_us, new_id, self._secrets.kek).list()
+        if not living:
+            return Finding("signing_keys", "ok", "none yet")
+        kek = explained(self._secrets.kek)()
+        closed = [f"{row.kid} ({row.algorithm})" for row in living if not _opens(row, kek)]
+        if closed:
+            detail = f"keys whose private half the key-encryption key does not open: {len(closed)}"
+            return Finding("signing_keys", "failed", detail, _shortened(closed))
+        count = Counter(view.status for view in shown)
+        detail = f"signing: {count['signing']}; next: {count['next']}; published: {count['published']}"
+        return Finding("signing_keys", "ok" if count["signing"] else "warning", detail)
+
+    def issuers(self) -> Finding:
+        with closing(self._open_directory()) as directory, directory.read() as view:
+            trusted = [row for row in view.load_issuers(None) if row.enabled]
+        failing = [row for row in trusted if row.keys.failure is not None]
+        if failing:
+            items = [f"{row.issuer} ({row.id}) of tenant {row.tenant_id}: {row.keys.failure}" for row in failing]
+            detail = f"trusted issuers whose keys could not be fetched lately: {len(failing)}"
+            return Finding("issuers", "warning", detail, _shortened(items))
+        return Finding("issuers", "ok", f"trusted issuers: {len(trusted)}")
+
     def _keys(self) -> list[KeyRow]:
         with closing(self._open_directory()) as directory, directory.read() as view:
             return [key for key in view.load_keys(None) if key.deleted_us is None]
@@ -174,6 +208,17 @@ def _versions(key: KeyRow, now: int) -> set[int]:
     return {secret.pepper_version for secret in key.secrets if secret.ends_us is None or secret.ends_us > now}
 
 
+def _opens(row: SigningKeyRow, kek: bytes) -> bool:
+    try:
+        signing.unseal(row.sealed, kek, row.algorithm, row.kid)
+    except UnusableKey:
+        return False
+    return True
+
+
 def _items(keys: list[KeyRow]) -> tuple[str, ...]:
-    named = [f"{key.name} ({key.id}) of tenant {key.tenant_id}" for key in keys]
+    return _shortened([f"{key.name} ({key.id}) of tenant {key.tenant_id}" for key in keys])
+
+
+def _shortened(named: list[str]) -> tuple[str, ...]:
     return tuple(named[:_MOST_ITEMS]) + ((f"and {len(named) - _MOST_ITEMS} more",) if len(named) > _MOST_ITEMS else ())

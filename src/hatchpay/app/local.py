@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter_ns
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,11 +16,15 @@ from hatchpay.admin.local import local_actor
 from hatchpay.admin.peppers import PepperAdmin
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.roles import Roles
+from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.admin.tenants import Tenants
+from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.views import Actor
+from hatchpay.app.local_tokens import LocalTokens
+from hatchpay.app.own_tokens import explained
 from hatchpay.app.paths import DataDirectory
 from hatchpay.audit.record import Completion, Intent, Record
-from hatchpay.cli.ports import PepperVersion
+from hatchpay.cli.ports import PepperVersion, TokenInspection
 from hatchpay.clock import wall_us
 from hatchpay.errors import (
     AuditUnavailable,
@@ -40,6 +45,7 @@ __all__ = ["Local", "import_changes", "open_local"]
 
 Answer = TypeVar("Answer")
 _METHOD: Final = "LOCAL"
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _PATIENCE_S: Final = 15.0
 """How long a command waits for its turn: a person would rather wait than read that somebody else was writing."""
 
@@ -65,13 +71,21 @@ class Local:
         self._recording: tuple[InstanceLock, Ledger] | None = None
         self._from_variable = settings.pepper is not None
         self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
-        self._secrets = SecretFiles(paths.secrets, settings.pepper, needed=self._directory.holds_keys)
+        self._secrets = SecretFiles(
+            paths.secrets,
+            settings.pepper,
+            needed=self._directory.holds_keys,
+            kek=settings.kek,
+            kek_needed=self._directory.holds_signing_keys,
+        )
         self.history = LedgerReader(paths.ledger)
         self.keys = Keys(self._directory, self.history, wall_us, new_id, self._secrets.peppers)
         self.roles = Roles(self._directory, wall_us, new_id)
         self.permissions = Permissions(self._directory)
         self.tenants = Tenants(self._directory, wall_us, new_id, self._secrets.peppers)
+        self.signing_keys = SigningKeys(self._directory, wall_us, new_id, explained(self._secrets.kek))
         self._pepper_admin = PepperAdmin(self._directory, wall_us, new_id, self._secrets.peppers)
+        self._tokens = LocalTokens(settings, self._directory, self._secrets, self.keys.rehash)
 
     def close(self) -> None:
         if self._recording is not None:
@@ -84,11 +98,18 @@ class Local:
         """Somebody who may read everything of a tenant; for use cases that change nothing."""
         return self._actor(tenant_id, new_id())
 
-    def act(self, command: str, tenant_id: str, use: Callable[[Actor], Answer]) -> Answer:
+    def act(
+        self,
+        command: str,
+        tenant_id: str,
+        use: Callable[[Actor], Answer],
+        known: Mapping[str, object] = _NOTHING,
+    ) -> Answer:
         """Run `use` as `local:<uid>` between a durable intent and a durable completion.
 
-        `command` is the command without its arguments, such as `keys create`. Raises what `use` raises, and
-        AuditUnavailable: `audit_unavailable` before anything was done, `outcome_unrecorded` after.
+        `command` is the command without its arguments, such as `keys create`; `known` holds further fields of the
+        record. Raises what `use` raises, and AuditUnavailable: `audit_unavailable` before anything was done,
+        `outcome_unrecorded` after.
         """
         actor = self._actor(tenant_id, new_id())
         ledger = self._ledger()
@@ -106,6 +127,7 @@ class Local:
             rule="data_directory",
             route=f"hatchpay {command}",
         )
+        record = msgspec.structs.replace(record, **known)
         ledger.write([Intent(record)])
         try:
             answer = use(actor)
@@ -159,6 +181,18 @@ class Local:
             return disabled
 
         return self.act("pepper retire", PLATFORM_TENANT_ID, retire)
+
+    def issue_token(self, key: str, tenant_id: str | None, wish: TokenWish) -> IssuedToken:
+        """A token for the key with this text, or with this id in the tenant. Raises as cli.ports.Local says."""
+        found = self._tokens.find(key, tenant_id)
+
+        def issue(actor: Actor) -> IssuedToken:
+            return self._tokens.issue(found, wish, actor.request_id)
+
+        return self.act("token issue", found.tenant_id, issue, found.known)
+
+    def inspect_token(self, text: str) -> TokenInspection:
+        return self._tokens.inspect(text)
 
     def _actor(self, tenant_id: str, request_id: str) -> Actor:
         with self._directory.read() as view:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from hatchpay.admin.keys import Keys
     from hatchpay.admin.permissions import Permissions
     from hatchpay.admin.roles import Roles
+    from hatchpay.admin.signing_keys import SigningKeys
     from hatchpay.admin.tenants import Tenants
+    from hatchpay.admin.token_views import IssuedToken, TokenWish
     from hatchpay.admin.views import Actor
     from hatchpay.audit.ports import History
+    from hatchpay.identity.principal import Principal
     from hatchpay.settings import Settings
 
-__all__ = ["Finding", "Local", "OpenLocal", "PepperVersion", "Ports"]
+__all__ = ["Finding", "Local", "OpenLocal", "PepperVersion", "Ports", "TokenInspection"]
 
 Answer = TypeVar("Answer")
 
@@ -39,6 +42,24 @@ class PepperVersion(msgspec.Struct, frozen=True):
     secrets: int
 
 
+class TokenInspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token says, each part as far as it can be read, and what becomes of it.
+
+    `reason` is the code of why it is refused, or None; then `principal` is whoever it proves.
+    """
+
+    header: Mapping[str, object] | None
+    claims: Mapping[str, object] | None
+    reason: str | None = None
+    principal: Principal | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenInspection(reason={self.reason!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("reason", self.reason)]
+
+
 class Local(Protocol):
     """The use cases, by access to the data directory. Reading goes to them directly, writing through `act`."""
 
@@ -53,6 +74,9 @@ class Local(Protocol):
 
     @property
     def tenants(self) -> Tenants: ...
+
+    @property
+    def signing_keys(self) -> SigningKeys: ...
 
     @property
     def history(self) -> History: ...
@@ -76,6 +100,18 @@ class Local(Protocol):
 
     def retire_pepper(self, version: int) -> tuple[str, ...]:
         """Recorded. Returns the ids of the keys that it has disabled."""
+        ...
+
+    def issue_token(self, key: str, tenant_id: str | None, wish: TokenWish) -> IssuedToken:
+        """Recorded. `key` is an API key's text, or its id; only then `tenant_id` is needed.
+
+        Raises Unauthenticated, NotFound or InvalidInput where the key is none that may have a token, or not of that
+        tenant, and what admin.tokens.Tokens.issue raises.
+        """
+        ...
+
+    def inspect_token(self, text: str) -> TokenInspection:
+        """Judged as a server would, but asks nobody and records nothing."""
         ...
 
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from hatchpay.cli import audit, doctor, keys, operator, pepper, permissions, roles, serve, settings, tenants
+from hatchpay.cli import (
+    audit,
+    doctor,
+    keys,
+    operator,
+    pepper,
+    permissions,
+    roles,
+    serve,
+    settings,
+    signing_keys,
+    tenants,
+    token,
+)
 from hatchpay.cli.options import Config, DataDirectory
 from hatchpay.cli.output import write
 from hatchpay.cli.ports import Ports
@@ -19,6 +33,7 @@ __all__ = ["build"]
 def build(ports: Ports) -> typer.Typer:
     """`hatchpay`, working with what `ports` gives it. Run it with cli.errors.run."""
     app = typer.Typer(
+        cls=_Discreet,
         help="Who is calling an API, may they, and a durable record of every request.",
         no_args_is_help=True,
         rich_markup_mode=None,
@@ -46,12 +61,30 @@ def build(ports: Ports) -> typer.Typer:
         "permissions": permissions.app,
         "audit": audit.app,
         "pepper": pepper.app,
+        "token": token.app,
+        "signing-keys": signing_keys.app,
     }
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, no_args_is_help=True)
     doctor.register(app)
     settings.register(app)
     return app
+
+
+class _Discreet(TyperGroup):
+    """A usage error repeats what it does not understand, and that may be a key or a token in the wrong place."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            context = getattr(error, "ctx", None)
+            if context is None or error.message != context.get_help():
+                # Imported only here: a help text needs none of it.
+                from hatchpay.audit.redact import redact_text
+
+                error.message = redact_text(error.message)
+            raise
 
 
 def _show_version(wanted: bool) -> None:

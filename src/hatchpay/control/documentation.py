@@ -197,7 +197,10 @@ def document(routers: Sequence[APIRouter], bodies: Sequence[type[Body]], answers
             if permission is not None:
                 operation["x-hatchpay-permission"] = permission
     _, schemas = msgspec.json.schema_components(answers, ref_template=_REF)
-    schemas |= {body.__name__: body.model_json_schema() for body in bodies}
+    for body in bodies:
+        schema = body.model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
+        schemas |= schema.pop("$defs", {})
+        schemas[body.__name__] = schema
     built["components"] = {"schemas": {**schemas, "Problem": _PROBLEM_SCHEMA}, "securitySchemes": _SECURITY}
     built["security"] = [{"apiKey": []}, {"bearer": []}]
     return built

@@ -131,6 +131,8 @@ HISTORY_PAGE: Final[Example] = {
             "principal_id": KEY_ID,
             "key_id": KEY_ID,
             "claimed_key_id": None,
+            "token_id": None,
+            "issuer_id": None,
             "roles": ["admin"],
             "decision": "allow",
             "reason": "role_grants",

@@ -54,7 +54,7 @@ def user_of(claims: Mapping[str, object], mapping: ClaimsMapping) -> User:
             raise InvalidToken("the token does not name its business units", code="token_business_units_missing")
     return User(
         id=user_id,
-        role_names=_strings(claims, mapping.roles, split=False),
+        role_names=tuple(dict.fromkeys(_strings(claims, mapping.roles, split=False))),
         permissions=frozenset(_strings(claims, mapping.permissions, split=True)),
         business_unit_ids=units,
     )

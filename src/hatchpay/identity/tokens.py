@@ -119,7 +119,7 @@ class TokenAuthenticator:
             if entry is not None:
                 return entry.principal
         try:
-            trusted = _issuer(claims, snapshot)
+            trusted = _meant(claims, snapshot)
         except InvalidToken:
             return None
         return Principal(id="user:", kind="user", tenant_id=trusted.tenant_id, key_id=None, roles=(), grants={})
@@ -138,9 +138,13 @@ class TokenAuthenticator:
         return outcome
 
     def _still_verified(self, verified: _Verified, snapshot: Snapshot) -> _Verified | None:
+        """None where it is to be verified again, which says why where it fails now."""
+        now = self._clock()
+        if now >= verified.expires_us:
+            return None
         if verified.issuer is None:
             own = snapshot.trust.own.get(verified.kid)
-            return None if own is None or _has_ended(own.ends_us, self._clock()) else verified
+            return None if own is None or _has_ended(own.ends_us, now) else verified
         return verified if snapshot.trust.issuers.get(verified.issuer.id) == verified.issuer else None
 
     def _verify(self, credential: str, snapshot: Snapshot) -> _Verified:
@@ -165,9 +169,9 @@ class TokenAuthenticator:
     def _verify_others(self, token: jwt.Token, trusted: IssuerEntry) -> _Verified:
         jwt.check_type(token, _OTHERS_TYPES, required=False)
         if token.compact.algorithm not in trusted.algorithms:
-            hmac = token.compact.algorithm == "HS256"
-            code = "token_algorithm_hmac" if hmac else "token_algorithm_not_allowed"
-            raise InvalidToken("the algorithm is not allowed for this issuer", code=code)
+            if token.compact.algorithm == "HS256":
+                raise InvalidToken("whoever can verify an HMAC can forge it", code="token_algorithm_hmac")
+            raise InvalidToken("the algorithm is not allowed for this issuer", code="token_algorithm_not_allowed")
         if trusted.keys is None or trusted.fetched_us is None:
             raise InvalidToken("the issuer's keys are not known", code="token_kid_unknown")
         until = trusted.fetched_us + self._keep_us
@@ -185,8 +189,9 @@ class TokenAuthenticator:
     def _judge(self, verified: _Verified, snapshot: Snapshot, now: int) -> Authenticated:
         if verified.own is not None:
             proven = own_token.judge(verified.own, snapshot, now)
-            ends = verified.expires_us if proven.ends_us is None else min(verified.expires_us, proven.ends_us)
-            return Authenticated(proven.principal, proven.secret_version, ends)
+            ends = [verified.expires_us, proven.ends_us, snapshot.trust.own[verified.kid].ends_us]
+            first = min(end for end in ends if end is not None)
+            return Authenticated(proven.principal, proven.secret_version, first)
         assert verified.user is not None and verified.issuer is not None  # noqa: S101
         return Authenticated(
             _principal(verified.user, verified.token_id, verified.issuer, snapshot), None, verified.expires_us
@@ -205,7 +210,15 @@ def _pieces(text: str) -> list[str]:
 
 
 def _issuer(claims: Mapping[str, object], snapshot: Snapshot) -> IssuerEntry:
-    """The one entry that the token's `iss` and `aud` mean."""
+    """The one entry that the token's `iss` and `aud` mean, if it counts."""
+    meant = _meant(claims, snapshot)
+    if not meant.enabled:
+        raise InvalidToken("the token's issuer is disabled", code="token_issuer_disabled")
+    return meant
+
+
+def _meant(claims: Mapping[str, object], snapshot: Snapshot) -> IssuerEntry:
+    """The one entry that the token's `iss` and `aud` mean, disabled or not."""
     named = snapshot.trust.by_name.get(jwt.issuer_of(claims), ())
     if not named:
         raise InvalidToken("nobody here trusts the token's issuer", code="token_issuer_unknown")
@@ -215,8 +228,6 @@ def _issuer(claims: Mapping[str, object], snapshot: Snapshot) -> IssuerEntry:
         raise InvalidToken("the token is for another audience", code="token_audience_wrong")
     if len(meant) > 1:
         raise InvalidToken("the token's audiences mean more than one trusted issuer", code="token_audience_ambiguous")
-    if not meant[0].enabled:
-        raise InvalidToken("the token's issuer is disabled", code="token_issuer_disabled")
     return meant[0]
 
 

@@ -116,9 +116,10 @@ class SqlDirectory:
             return connection.execute(select(key_secrets.c.key_id).limit(1)).first() is not None
 
     def holds_signing_keys(self) -> bool:
-        """Whether the private half of any signing key is stored in it."""
+        """Whether the private half of any signing key is stored in it that is not retired."""
+        query = select(signing_keys.c.kid).where(signing_keys.c.retired_us.is_(None)).limit(1)
         with self.connection() as connection:
-            return connection.execute(select(signing_keys.c.kid).limit(1)).first() is not None
+            return connection.execute(query).first() is not None
 
     def outbox(self) -> list[Change]:
         """The oldest changes that the ledger has not taken over yet, at most 500."""

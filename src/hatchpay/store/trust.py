@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Set
-from itertools import zip_longest
+from collections.abc import Iterable, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from hatchpay.access.directory import IssuerRow, RoleRow, SigningKeyRow
+from hatchpay.access.directory import IssuerRow, RoleRow, SigningKeyRow, signing_key_ends
 from hatchpay.errors import UnusableKey
-from hatchpay.identity.own_token import MAX_LIFE_S
 from hatchpay.identity.ports import IssuerEntry, OwnKey, Trust
 from hatchpay.store.directory_view import SqlView
 from hatchpay.tokens import jwk
@@ -21,7 +19,6 @@ from hatchpay.tokens.jwks import KeySet
 __all__ = ["KINDS", "compile_trust"]
 
 _log: Final = logging.getLogger("hatchpay.directory")
-_US: Final = 1_000_000
 KINDS: Final = frozenset({"signing_key", "issuer", "revocation", "url", "role"})
 """The feed's kinds of change that concern it."""
 
@@ -42,10 +39,12 @@ def compile_trust(view: SqlView, roles: Mapping[str, RoleRow], old: Trust, chang
     return msgspec.structs.replace(old, **parts)
 
 
-def _own(rows: Iterable[SigningKeyRow]) -> Iterable[tuple[str, OwnKey]]:
+def _own(rows: Sequence[SigningKeyRow]) -> Iterable[tuple[str, OwnKey]]:
     """Without the retired ones. A key signs until the next one does, and its last token may live on from there."""
-    living = [row for row in rows if row.retired_us is None]
-    for row, following in zip_longest(living, living[1:]):
+    ends = signing_key_ends(rows)
+    for row in rows:
+        if row.retired_us is not None:
+            continue
         public = msgspec.json.decode(row.public_jwk, type=dict[str, str])
         yield (
             row.kid,
@@ -56,7 +55,7 @@ def _own(rows: Iterable[SigningKeyRow]) -> Iterable[tuple[str, OwnKey]]:
                 key=jwk.load(public),
                 sealed=row.sealed,
                 signs_from_us=row.signs_from_us,
-                ends_us=None if following is None else following.signs_from_us + MAX_LIFE_S * _US,
+                ends_us=ends.get(row.kid),
             ),
         )
 

@@ -17,6 +17,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Literal
 from zlib import crc32
 
@@ -80,6 +81,7 @@ def parse(text: str) -> ApiKey:
     return ApiKey(environment, text[8:_ID_END], text)
 
 
+@lru_cache(maxsize=16_384)
 def encode_id(key_id: str) -> str:
     """A UUID's text to its 22 base62 digits. Raises ValueError."""
     return _encode(uuid.UUID(key_id).int, 22)

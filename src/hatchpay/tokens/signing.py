@@ -122,7 +122,7 @@ def _decrypt(sealed: bytes, kek: bytes, associated: bytes) -> bytes:
 
 
 def _associated(algorithm: str, kid: str) -> bytes:
-    return _ASSOCIATED + f"{algorithm}\0{kid}".encode("utf-8", "replace")
+    return _ASSOCIATED + f"{algorithm}\0{kid}".encode()
 
 
 def _signing_key(algorithm: SigningAlgorithm, private: object) -> SigningKey:

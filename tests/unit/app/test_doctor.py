@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from hatchpay.access.directory import IssuerKeys, IssuerRow
 from hatchpay.admin.views import NewKey, Onboarded
 from hatchpay.app.doctor import diagnose
 from hatchpay.app.local import open_local
 from hatchpay.audit.record import Intent, Record
 from hatchpay.cli.ports import Finding
 from hatchpay.clock import wall_us
+from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.settings import Settings
+from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger
 
 CHECKS = ["data_directory", "disk_space", "secret_files", "directory", "ledger"]
-CHECKS += ["unfinished_requests", "outbox", "peppers", "administrators"]
+CHECKS += ["unfinished_requests", "outbox", "peppers", "administrators", "signing_keys", "issuers"]
 
 
 @pytest.fixture
@@ -93,7 +98,7 @@ def test_what_others_can_look_into_is_a_warning(settings: Settings, name: str) -
     ("name", "ill"),
     [
         ("ledger.db", {"ledger", "unfinished_requests"}),
-        ("directory.db", {"directory", "outbox", "peppers", "administrators"}),
+        ("directory.db", {"directory", "outbox", "peppers", "administrators", "signing_keys", "issuers"}),
     ],
 )
 @pytest.mark.parametrize("harm", ["lost", "damaged"])
@@ -174,3 +179,108 @@ def test_a_tenant_that_nobody_can_administer_is_a_warning(settings: Settings, de
     db.close()
     found = finding(settings, "administrators")
     assert (found.status, found.items) == ("warning", (f"Demo ({demo.tenant.id})",))
+
+
+def rotate(settings: Settings, publish_for_s: int = 0) -> str:
+    """Returns the new signing key's kid."""
+    with open_local(settings) as local:
+        actor = local.reader(PLATFORM_TENANT_ID)
+        return local.signing_keys.rotate(actor, "EdDSA", publish_for_s).kid
+
+
+def retire(settings: Settings, kid: str) -> None:
+    with open_local(settings) as local:
+        local.signing_keys.retire(local.reader(PLATFORM_TENANT_ID), kid, force=True)
+
+
+@pytest.mark.usefixtures("demo")
+def test_signing_keys_are_counted(settings: Settings) -> None:
+    assert finding(settings, "signing_keys").detail == "none yet"
+    assert not (settings.data_dir / "secrets" / "kek.key").exists()
+    for publish_for_s in (0, 0, 600):
+        rotate(settings, publish_for_s)
+    assert finding(settings, "signing_keys").detail == "signing: 1; next: 1; published: 1"
+
+
+@pytest.mark.usefixtures("demo")
+def test_that_no_key_signs_is_a_warning(settings: Settings) -> None:
+    first = rotate(settings)
+    rotate(settings, 600)
+    retire(settings, first)
+    found = finding(settings, "signing_keys")
+    assert (found.status, found.detail) == ("warning", "signing: 0; next: 1; published: 0")
+
+
+def lose(kek: Path) -> None:
+    kek.unlink()
+
+
+def damage(kek: Path) -> None:
+    kek.write_bytes(b"not base64!")
+
+
+def open_to_others(kek: Path) -> None:
+    kek.chmod(0o640)
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [(lose, "kek.key is gone"), (damage, "kek.key holds"), (open_to_others, "kek.key is open to others")],
+)
+def test_signing_keys_without_what_opens_them_are_a_failure_until_they_are_retired(
+    settings: Settings, harm: Callable[[Path], None], said: str
+) -> None:
+    kid = rotate(settings)
+    harm(settings.data_dir / "secrets" / "kek.key")
+    found = finding(settings, "signing_keys")
+    assert (found.status, found.detail.startswith(said)) == ("failed", True)
+    assert "hatchpay signing-keys retire" in found.detail
+    assert others(settings, "signing_keys") == {"ok"}
+    retire(settings, kid)
+    assert finding(settings, "signing_keys") == Finding("signing_keys", "ok", "none yet")
+
+
+@pytest.mark.usefixtures("demo")
+def test_a_private_half_that_another_key_has_sealed_is_a_failure_and_named(settings: Settings) -> None:
+    rotate(settings)
+    kek = settings.data_dir / "secrets" / "kek.key"
+    right = kek.read_bytes()
+    kek.write_bytes(base64.b64encode(b"\1" * 32))
+    other = rotate(settings)
+    kek.write_bytes(right)
+    found = finding(settings, "signing_keys")
+    assert found.status == "failed"
+    assert found.items == (f"{other} (EdDSA)",)
+
+
+def trust(settings: Settings, tenant_id: str, failure: str | None, *, enabled: bool = True) -> IssuerRow:
+    row = IssuerRow(
+        id=new_id(),
+        tenant_id=tenant_id,
+        issuer="https://id.example",
+        audience=f"https://{new_id()}.example",
+        jwks_url=None,
+        algorithms=("EdDSA",),
+        ceiling=frozenset(),
+        claims=ClaimsMapping(),
+        enabled=enabled,
+        created_us=wall_us(),
+        updated_us=wall_us(),
+        keys=IssuerKeys(failure=failure),
+    )
+    directory = SqlDirectory(settings.data_dir / "directory.db")
+    with directory.transaction() as transaction:
+        transaction.add_issuer(row)
+    directory.close()
+    return row
+
+
+def test_a_trusted_issuer_whose_keys_cannot_be_fetched_is_a_warning(settings: Settings, demo: Onboarded) -> None:
+    trust(settings, demo.tenant.id, None)
+    trust(settings, demo.tenant.id, "fetch_too_slow", enabled=False)
+    assert finding(settings, "issuers") == Finding("issuers", "ok", "trusted issuers: 1")
+    failing = trust(settings, demo.tenant.id, "fetch_too_slow")
+    found = finding(settings, "issuers")
+    assert (found.status, found.detail) == ("warning", "trusted issuers whose keys could not be fetched lately: 1")
+    assert found.items == (f"https://id.example ({failing.id}) of tenant {demo.tenant.id}: fetch_too_slow",)

@@ -20,6 +20,11 @@ def services_with(changed: Any) -> Services:
         permissions=nothing,
         units=nothing,
         tenants=nothing,
+        issuers=nothing,
+        tokens=nothing,
+        key_authenticator=nothing,
+        token_authenticator=nothing,
+        published=nothing,
         history=nothing,
         changed=changed,
     )

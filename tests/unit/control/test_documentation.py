@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.audit.record import Record, flat
 from hatchpay.control import examples, models
@@ -21,6 +22,8 @@ from hatchpay.tokens import apikey
 ANSWERS: dict[str, Any] = {
     "BusinessUnitView": BusinessUnitView,
     "HistoryPageAnswer": HistoryPageAnswer,
+    "IssuerView": IssuerView,
+    "Page_IssuerView_": Page[IssuerView],
     "IssuedKey": IssuedKey,
     "KeyView": KeyView,
     "OnboardedAnswer": OnboardedAnswer,
@@ -33,26 +36,38 @@ ANSWERS: dict[str, Any] = {
 }
 OPERATION_IDS = {
     "changeApiKey",
+    "changeIssuer",
     "createApiKey",
     "createBusinessUnit",
     "createRole",
     "deleteApiKey",
+    "deleteIssuer",
     "deleteRole",
     "endApiKeyGrace",
     "getApiKey",
     "getBusinessUnit",
+    "getIssuer",
+    "getJwks",
+    "getOAuthMetadata",
     "getRole",
+    "introspectToken",
+    "issueToken",
     "listApiKeys",
     "listBusinessUnits",
+    "listIssuers",
     "listPermissions",
     "listRoles",
     "listTenants",
     "onboardTenant",
     "readHistory",
     "replaceRole",
+    "revokeToken",
     "rotateApiKey",
     "setApiKeyRoles",
+    "trustIssuer",
 }
+OAUTH = ("/v1/auth/token", "/v1/auth/revoke", "/v1/auth/introspect")
+WELL_KNOWN = ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server")
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +76,18 @@ def document() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+def every_operation(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (method.upper(), path): operation
         for path, item in document["paths"].items()
         for method, operation in item.items()
     }
+
+
+@pytest.fixture(scope="module")
+def operations(every_operation: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Those that need a permission."""
+    return {call: one for call, one in every_operation.items() if call[1] not in (*OAUTH, *WELL_KNOWN)}
 
 
 def references(value: Any) -> Iterator[str]:
@@ -99,8 +120,23 @@ def test_it_describes_every_call_that_needs_a_permission_and_names_it(
     }
 
 
-def test_operation_ids_are_stable(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
-    ids = [operation["operationId"] for operation in operations.values()]
+def test_the_calls_that_need_no_permission_are_described_as_such(
+    every_operation: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    for path in OAUTH:
+        operation = every_operation["POST", path]
+        assert list(operation["requestBody"]["content"]) == ["application/x-www-form-urlencoded"]
+        assert {"200", "400", "401", "503"} <= operation["responses"].keys()
+        assert {"basic": []} in operation["security"]
+        assert "x-hatchpay-permission" not in operation
+    for path in WELL_KNOWN:
+        operation = every_operation["GET", path]
+        assert operation["security"] == [{}]
+        assert {"200", "304"} <= operation["responses"].keys()
+
+
+def test_operation_ids_are_stable(every_operation: dict[tuple[str, str], dict[str, Any]]) -> None:
+    ids = [operation["operationId"] for operation in every_operation.values()]
     assert sorted(ids) == sorted(OPERATION_IDS)
 
 

@@ -23,14 +23,26 @@ def test_the_application_serves_exactly_what_the_table_lists() -> None:
 
 
 def test_only_these_are_open() -> None:
-    assert [(route.method, route.template) for route in CONTROL_ROUTES if route.access != "permission"] == [
-        ("GET", "/openapi.json")
+    assert [(route.method, route.template) for route in CONTROL_ROUTES if route.access == "open"] == [
+        ("GET", "/.well-known/jwks.json"),
+        ("GET", "/.well-known/oauth-authorization-server"),
+        ("GET", "/openapi.json"),
+    ]
+
+
+def test_only_these_authenticate_their_callers_themselves() -> None:
+    assert [(route.method, route.template) for route in CONTROL_ROUTES if route.access == "self_authenticating"] == [
+        ("POST", "/v1/auth/token"),
+        ("POST", "/v1/auth/revoke"),
+        ("POST", "/v1/auth/introspect"),
     ]
 
 
 def test_every_permission_exists_and_each_is_needed_by_some_call() -> None:
     existing = {permission.name for permission in (*CONTROL_PERMISSIONS, *PLATFORM_PERMISSIONS)}
-    assert {route.permission for route in CONTROL_ROUTES if route.permission} == existing
+    # Of other keys' tokens; asked for by the calls that authenticate their callers themselves.
+    asked_for_inside = {"auth.tokens.read", "auth.tokens.revoke"}
+    assert {route.permission for route in CONTROL_ROUTES if route.permission} == existing - asked_for_inside
 
 
 def test_reading_needs_a_read_only_permission_and_writing_another() -> None:

@@ -138,10 +138,21 @@ def test_a_key_works_until_the_microsecond_of_its_expiry() -> None:
 def test_a_replaced_secret_works_until_the_end_of_its_grace_and_the_new_one_beyond() -> None:
     secrets = (SecretEntry(2, digest(KEY), 1, None), SecretEntry(1, digest(OLD_KEY), 1, NOW + 5))
     directory = Directory(entry("enabled", *secrets))
-    assert directory.ask(OLD_KEY) == Authenticated(principal(), 1)
+    assert directory.ask(OLD_KEY) == Authenticated(principal(), 1, NOW + 5)
     directory.now = NOW + 5
     assert directory.ask(OLD_KEY) == Invalid("key_secret_ended", "credential_expired", principal())
     assert directory.ask(KEY) == Authenticated(principal(), 2)
+
+
+@pytest.mark.parametrize(
+    ("expires", "secret_ends", "ends"),
+    [(None, None, None), (NOW + 9, None, NOW + 9), (None, NOW + 5, NOW + 5), (NOW + 9, NOW + 5, NOW + 5)],
+)
+def test_a_proof_says_when_it_ends_by_itself(expires: int | None, secret_ends: int | None, ends: int | None) -> None:
+    secrets = (SecretEntry(1, digest(KEY), 1, secret_ends),)
+    outcome = Directory(entry("enabled", *secrets, expires_at_us=expires)).ask()
+    assert isinstance(outcome, Authenticated)
+    assert outcome.ends_us == ends
 
 
 def test_time_is_asked_of_the_clock_on_every_request() -> None:
@@ -236,7 +247,7 @@ def test_a_full_memory_is_emptied_and_goes_on(monkeypatch: pytest.MonkeyPatch) -
     directory = Directory(entry("enabled", *secrets))
     for _ in range(3):
         assert directory.ask(KEY) == Authenticated(principal(), 2)
-        assert directory.ask(OLD_KEY) == Authenticated(principal(), 1)
+        assert directory.ask(OLD_KEY) == Authenticated(principal(), 1, NOW + 5)
         assert len(directory.authenticator._proofs) == 1
 
 

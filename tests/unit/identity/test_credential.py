@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatchpay.errors import MalformedRequest
-from hatchpay.identity.credential import extract, refuse_in_query
+from hatchpay.identity.credential import challenge, extract, refuse_in_query
 
 KEY = "hp_live_02tcRIyrxLXTR81B3dqdOx0123456789ABCDEFGHIJKLMNOPQRSTUVW0aBcDe"
 RAW = KEY.encode()
@@ -29,10 +29,22 @@ def test_a_bearer_token_is_the_credential_however_the_scheme_is_written(scheme: 
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"Bearer", b"Bearer ", b"Basic " + RAW, RAW, b"Bearer\t" + RAW, b"Bearer " + RAW + b" x", b"Digest a=b"],
+    [b"", b"Bearer", b"Bearer ", b"Basic " + RAW, RAW, b"Bearer\t" + RAW, b"Digest a=b"],
 )
 def test_another_scheme_is_a_credential_that_nobody_knows_and_not_none_at_all(value: bytes) -> None:
     assert extract([], [value]) == ""
+
+
+@pytest.mark.parametrize("rest", [" x", "\tx", ", Bearer y"])
+def test_all_that_stands_after_the_scheme_is_one_credential_which_nobody_knows(rest: str) -> None:
+    """Not the part before the white space, which somebody else might take for it."""
+    assert extract([], [b"Bearer " + (KEY + rest).encode()]) == KEY + rest
+
+
+def test_the_challenge_names_both_ways_and_says_where_a_token_was_refused() -> None:
+    both = 'Bearer realm="hatchpay", ApiKey realm="hatchpay" header="X-API-Key"'
+    assert challenge("credential_missing") == challenge("credential_invalid") == both
+    assert challenge("invalid_token") == both.replace('pay",', 'pay", error="invalid_token",', 1)
 
 
 def test_an_empty_x_api_key_is_a_credential_that_nobody_knows() -> None:

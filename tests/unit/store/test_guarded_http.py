@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import itertools
 import socket
 import ssl
 import threading
@@ -691,26 +692,29 @@ def test_a_resolver_that_hangs_is_left_at_the_deadline() -> None:
 def test_resolvers_that_hang_hold_a_bounded_number_of_threads(start: Start) -> None:
     server = start(says(OK))
     end = threading.Event()
+    hanging = threading.Semaphore(0)
+    left = threading.Semaphore(0)
 
     def hang(host: str) -> list[Address]:
         if host == NAME:
+            hanging.release()
             end.wait(PATIENCE_S)
+            left.release()
         return [LOOPBACK]
 
-    hasty = local(resolve=hang, deadline_s=1.0)
-    before = threading.active_count()
-    callers = [threading.Thread(target=refusal, args=(hasty, f"http://{NAME}/")) for _ in range(100)]
+    # With a clock that stands still, each step has the whole time for itself.
+    http = local(resolve=hang, deadline_s=1.0, clock=lambda: 0.0)
+    callers = [threading.Thread(target=refusal, args=(http, f"http://{NAME}/")) for _ in range(100)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(PATIENCE_S)
-    assert threading.active_count() - before == 64
-    assert refusal(hasty, f"http://other.test:{server.port}/") == "fetch_too_slow"
+    assert all(hanging.acquire(timeout=PATIENCE_S) for _ in range(64))
+    assert not hanging.acquire(blocking=False)
+    assert refusal(http, f"http://other.test:{server.port}/") == "fetch_too_slow"
     end.set()
-    for thread in threading.enumerate():
-        if thread.name == "resolve":
-            thread.join(PATIENCE_S)
-    assert hasty.get(f"http://other.test:{server.port}/") == b"{}"
+    assert all(left.acquire(timeout=PATIENCE_S) for _ in range(64))
+    assert http.get(f"http://other.test:{server.port}/") == b"{}"
 
 
 def test_all_redirects_share_one_deadline(start: Start) -> None:
@@ -725,6 +729,38 @@ def test_all_redirects_share_one_deadline(start: Start) -> None:
     http = local(deadline_s=5, clock=lambda: passed_s[0])
     assert refusal(http, f"http://{NAME}:{server.port}/") == "fetch_too_slow"
     assert server.accepted == 3
+
+
+def test_the_deadline_is_noticed_among_chunks_that_came_at_once(start: Start) -> None:
+    server = start(says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s0\r\n\r\n" % (b"1\r\nx\r\n" * 1_000)))
+    url = f"http://{NAME}:{server.port}/"
+    ticks = itertools.count()
+    assert refusal(local(deadline_s=5, clock=lambda: next(ticks) / 100), url) == "fetch_too_slow"
+    assert local().get(url) == b"x" * 1_000
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_wherever_the_deadline_passes_nothing_stays_open(
+    start: Start, authority: Authority, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    server = start(says(OK), authority.server(x509.DNSName(NAME)) if scheme == "https" else None)
+    opened: list[socket.socket] = []
+    connect = socket.create_connection
+
+    def recorded(address: tuple[str, int], *rest: object, **named: object) -> socket.socket:
+        opened.append(connect(address, timeout=PATIENCE_S))
+        return opened[-1]
+
+    monkeypatch.setattr(socket, "create_connection", recorded)
+    for step in range(1, 8):
+        ticks = itertools.count()
+        http = local(clock=lambda: 0.0 if next(ticks) < step else 100.0, ssl_context=authority.trusted())  # noqa: B023
+        with pytest.raises(FetchFailed) as caught:
+            http.get(f"{scheme}://{NAME}:{server.port}/")
+        assert caught.value.code == "fetch_too_slow"
+    assert opened
+    assert all(connection.fileno() == -1 for connection in opened)
+    monkeypatch.undo()
 
 
 # fetch_too_large
@@ -880,6 +916,7 @@ def test_a_redirect_elsewhere_or_nowhere_is_not_followed(start: Start, location:
 def test_a_redirect_needs_exactly_one_location(start: Start, headers: bytes) -> None:
     server = start(says(b"HTTP/1.1 302 Found\r\n%sContent-Length: 0\r\n\r\n" % headers))
     assert refusal(local(), f"http://{NAME}:{server.port}/") == "fetch_redirected"
+    assert server.accepted == 1
 
 
 @pytest.mark.parametrize("host", [b"issuer.test", b"other.test", b"169.254.169.254"])

@@ -288,3 +288,109 @@ def test_a_pepper_that_is_gone_is_not_replaced_while_keys_depend_on_it(tmp_path:
     with pytest.raises(SettingsError, match="restore it"):
         SecretFiles(tmp_path / "secrets", needed=lambda: True).peppers()
     assert not (tmp_path / "secrets" / "pepper.json").exists()
+
+
+def test_the_key_encryption_key_is_made_once_and_stays(folder: Path) -> None:
+    secrets = store(folder)
+    assert secrets.kek() == ONE
+    secrets.rotate()
+    assert secrets.kek() == ONE
+    assert SecretFiles(folder).kek() == ONE
+    assert (folder / "kek.key").read_text() == b64(ONE)
+
+
+def test_the_key_encryption_key_is_drawn_from_the_systems_randomness_and_is_no_other_secret(tmp_path: Path) -> None:
+    stores = [SecretFiles(tmp_path / str(number)) for number in range(3)]
+    made = {one.kek() for one in stores}
+    others = {secret for one in stores for secret in (one.fingerprint_key(), *one.peppers().keys.values())}
+    assert len(made) == 3
+    assert {len(key) for key in made} == {32}
+    assert not made & others
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_key_encryption_key_is_for_its_owner_only_whatever_the_umask(folder: Path, umask: int) -> None:
+    folder.mkdir(parents=True)
+    before = os.umask(umask)
+    try:
+        store(folder).kek()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "kek.key").stat().st_mode) == 0o600
+    assert {path.name for path in folder.iterdir()} == {"kek.key", "lock"}
+
+
+def test_the_setting_takes_the_place_of_the_key_encryption_file_and_writes_none(folder: Path) -> None:
+    assert SecretFiles(folder, kek=f" {b64(TWO)}\n", kek_needed=lambda: True).kek() == TWO
+    assert not folder.exists()
+    assert store(folder).kek() == ONE
+    assert SecretFiles(folder, kek=b64(TWO)).kek() == TWO
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%%%", b64(ONE[:31]), b64(ONE + b"\x01"), b64(ONE)[:-1] + "!", "é" * 44, ONE.hex()]
+)
+def test_a_setting_that_is_no_key_encryption_key_is_refused_without_repeating_it(folder: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="HATCHPAY_KEK") as caught:
+        SecretFiles(folder, kek=text).kek()
+    assert b64(ONE)[:20] not in str(caught.value)
+    assert ONE.hex()[:20] not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("text", ["", "%%%", b64(ONE[:5]), b64(ONE)[:-2], "é" * 44])
+def test_a_damaged_key_encryption_key_is_refused_and_not_replaced(folder: Path, text: str) -> None:
+    write(folder, text, "kek.key")
+    with pytest.raises(SettingsError, match=r"kek\.key") as caught:
+        store(folder).kek()
+    assert (folder / "kek.key").read_text() == text
+    assert b64(ONE)[:20] not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666])
+def test_a_key_encryption_key_that_is_open_to_others_is_refused(folder: Path, mode: int) -> None:
+    store(folder).kek()
+    (folder / "kek.key").chmod(mode)
+    with pytest.raises(SettingsError, match="0600"):
+        store(folder).kek()
+
+
+def test_a_key_encryption_key_that_is_gone_is_not_replaced_while_signing_keys_depend_on_it(folder: Path) -> None:
+    secrets = SecretFiles(folder, kek_needed=lambda: True)
+    with pytest.raises(SettingsError, match=r"kek\.key is gone"):
+        secrets.kek()
+    assert not (folder / "kek.key").exists()
+
+    write(folder, b64(TWO), "kek.key")
+    assert secrets.kek() == TWO
+
+
+def test_a_folder_that_cannot_be_one_holds_no_key_encryption_key(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("a file")
+    with pytest.raises(SettingsError):
+        store(tmp_path / "var" / "secrets").kek()
+
+
+def test_no_text_of_the_store_shows_the_key_encryption_key(folder: Path) -> None:
+    secrets = SecretFiles(folder, kek=b64(TWO))
+    secrets.kek()
+    assert b64(TWO) not in repr(secrets)
+    assert b64(TWO)[:20] not in str(secrets)
+
+
+def test_of_many_that_start_at_once_all_get_the_same_key_encryption_key(folder: Path) -> None:
+    found: list[bytes] = []
+    gate = threading.Barrier(8)
+
+    def start() -> None:
+        secrets = SecretFiles(folder)
+        gate.wait()
+        found.append(secrets.kek())
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import insert, select
 from tests.support.directory import HOUR, SERVED, START, UnsyncedDirectory, World, fresh_directory
 
+from hatchpay.access.directory import IssuerKeys
 from hatchpay.access.permission import Permission
+from hatchpay.admin.token_views import IssuerChanges
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.errors import DirectoryUnavailable
 from hatchpay.identity.ports import KeyEntry, Snapshot
@@ -247,6 +249,113 @@ def test_many_threads_may_refresh_while_others_read(world: World, admin: Actor) 
     world.snapshots.refresh()
     assert {encode_id(key_id) for key_id in made} <= set(world.snapshots.current.keys)
     assert world.snapshots.current == as_if_loaded_anew(world)
+
+
+PARTS = ("urls", "own", "issuers", "revoked", "roles")
+
+
+def test_what_concerns_tokens_is_taken_over_alone_and_nothing_else_is_compiled_again(
+    world: World, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.begin_tokens()
+    token_id, role = new_id(), world.role(admin, "buyer", "shop.orders.read")
+    issuer = world.trust(admin, world.issuer(), "shop.orders.read")
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("own", lambda: world.signing_keys.rotate(world.local())),
+        ("own", lambda: world.signing_keys.retire(world.local(), world.signing_keys.list()[0].kid)),
+        ("issuers", lambda: world.trust(admin, world.issuer("https://other.test"), "shop.orders.read")),
+        ("issuers", lambda: world.issuers.update(admin, issuer.id, IssuerChanges(status="disabled"))),
+        ("issuers", lambda: saved_keys(world, issuer.id)),
+        ("issuers", lambda: world.issuers.delete(admin, issuer.id)),
+        ("revoked", lambda: revoked(world, admin, token_id)),
+        ("urls", lambda: served(world, "https://moved.test")),
+        ("roles", lambda: world.role(admin, "seller")),
+        ("roles", lambda: world.roles.update(admin, role.id, RoleDraft(name="shopper"))),
+        ("roles", lambda: world.roles.delete(admin, role.id)),
+    ]
+    world.snapshots.refresh()
+    monkeypatch.setattr(DirectorySnapshots, "_load", lambda *_: pytest.fail("everything was loaded anew"))
+    for part, step in steps:
+        before = world.snapshots.current
+        step()
+        world.snapshots.refresh()
+        after = world.snapshots.current
+        assert getattr(after.trust, part) != getattr(before.trust, part)
+        for other in PARTS:
+            assert other == part or getattr(after.trust, other) is getattr(before.trust, other)
+        assert after.keys is before.keys
+    monkeypatch.undo()
+    assert world.snapshots.current == as_if_loaded_anew(world)
+
+
+def test_a_change_of_a_key_leaves_the_trust_as_it_is(world: World, admin: Actor) -> None:
+    world.begin_tokens()
+    world.trust(admin, world.issuer())
+    trust = world.snapshots.current.trust
+
+    key = world.key(admin, world.role_id(admin, "viewer"))
+    entry(world, key.view.id)
+    world.units.create(admin, "unit", "UTC")
+    world.snapshots.refresh()
+
+    assert world.snapshots.current.trust is trust
+
+
+def test_several_changes_around_tokens_and_keys_are_taken_over_at_once(world: World, admin: Actor) -> None:
+    world.begin_tokens()
+    world.signing_keys.rotate(world.local())
+    revoked(world, admin, new_id())
+    served(world, "https://moved.test")
+    world.key(admin, world.role(admin, "buyer", "shop.orders.read").id)
+    world.internet.publish(world.issuer())
+    world.trust(admin, world.issuer(), "shop.orders.read")
+
+    world.snapshots.refresh()
+
+    assert world.snapshots.current == as_if_loaded_anew(world)
+
+
+def test_what_was_looked_up_in_an_older_trust_is_not_found_in_a_newer_one(world: World, admin: Actor) -> None:
+    """The look-ups by name and by kid are made once per trust: they must not outlive it."""
+    world.begin_tokens()
+    before = world.snapshots.current.trust
+    assert dict(before.by_name) == {}
+    assert len(before.own_keys.keys) == 1
+
+    view = world.trust(admin, world.issuer(), "shop.orders.read")
+    world.signing_keys.rotate(world.local())
+    world.snapshots.refresh()
+
+    after = world.snapshots.current.trust
+    assert [entry.id for entry in after.by_name["https://id.test"]] == [view.id]
+    assert len(after.own_keys.keys) == 2
+
+
+def test_a_new_permission_reaches_the_roles_that_users_hold_by_name(world: World, admin: Actor) -> None:
+    world.begin_tokens()
+    more = Permission(name="shop.orders.cancel", description="Cancel")
+
+    world.directory.sync_permissions([*SERVED, more])
+    world.snapshots.refresh()
+
+    held = world.snapshots.current.trust.roles[admin.principal.tenant_id, "admin"]
+    assert more.name in held
+    assert world.snapshots.current == as_if_loaded_anew(world)
+
+
+def served(world: World, url: str) -> None:
+    with world.directory.transaction() as transaction:
+        transaction.serve_url(url, world.clock())
+
+
+def revoked(world: World, admin: Actor, token_id: str) -> None:
+    with world.directory.transaction() as transaction:
+        transaction.revoke_token(token_id, admin.principal.tenant_id, START + HOUR, START)
+
+
+def saved_keys(world: World, issuer_id: str) -> None:
+    with world.directory.transaction() as transaction:
+        transaction.save_issuer_keys(issuer_id, IssuerKeys(document=world.issuer().document(), fetched_us=START))
 
 
 def test_ten_thousand_keys_load_and_one_change_among_them_is_taken_over_quickly(world: World, admin: Actor) -> None:
