@@ -39,6 +39,7 @@ from hatchpay.tokens.digest import Peppers
 
 __all__ = [
     "HOUR",
+    "KEEP_S",
     "MAPPING",
     "SECOND",
     "SERVED",

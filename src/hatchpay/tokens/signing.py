@@ -127,7 +127,8 @@ def _associated(algorithm: str, kid: str) -> bytes:
 
 def _signing_key(algorithm: SigningAlgorithm, private: object) -> SigningKey:
     """Raises UnusableKey where the key is not one of this algorithm's."""
-    if not isinstance(private, _TYPES[algorithm]):
+    expected = _TYPES.get(algorithm)
+    if expected is None or not isinstance(private, expected):
         raise UnusableKey("the signing key is of another algorithm", code="signing_key_unreadable")
     members = _public_members(private)
     kid = jwk.load(members).thumbprint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 from collections.abc import Callable
@@ -359,16 +358,6 @@ def test_numbers_out_of_range_are_no_es256_signature(r: int, s: int) -> None:
     assert verify_code(token, KEYS["ES256"], "ES256") == "token_signature_invalid"
 
 
-def test_an_eddsa_signature_beyond_the_order_is_refused() -> None:
-    token = token_of("EdDSA")
-    good = signature_of(token)
-    s = int.from_bytes(good[32:], "little") + forge.ED25519_ORDER
-    assert (
-        verify_code(with_signature(token, good[:32] + s.to_bytes(32, "little")), KEYS["EdDSA"], "EdDSA")
-        == "token_signature_invalid"
-    )
-
-
 @pytest.mark.parametrize("length", [0, 20, 31, 33, 222])
 def test_a_ps256_salt_has_32_bytes(length: int) -> None:
     token = token_of("PS256")
@@ -379,20 +368,6 @@ def test_a_ps256_salt_has_32_bytes(length: int) -> None:
     assert verify_code(with_signature(token, wrong), KEYS["PS256"], "PS256") == "token_signature_invalid"
 
 
-def test_the_mask_of_ps256_is_made_with_sha256() -> None:
-    token = token_of("PS256")
-    data = token.rpartition(".")[0].encode()
-    wrong = forge.pss_signature(KEYS["PS256"], data, bytes(32), hashlib.sha1)
-    assert verify_code(with_signature(token, wrong), KEYS["PS256"], "PS256") == "token_signature_invalid"
-
-
-def test_the_two_paddings_of_rsa_are_not_mixed_up() -> None:
-    for one, other in (("RS256", "PS256"), ("PS256", "RS256")):
-        token = token_of(one)
-        wrong = forge.signature(KEYS[other], other, token.rpartition(".")[0].encode())
-        assert verify_code(with_signature(token, wrong), KEYS[one], one) == "token_signature_invalid"
-
-
 def test_an_hmac_over_another_hash_is_refused() -> None:
     token = token_of("HS256")
     data = token.rpartition(".")[0].encode()
@@ -400,10 +375,8 @@ def test_an_hmac_over_another_hash_is_refused() -> None:
     assert verify_code(with_signature(token, truncated), OCT, "HS256") == "token_signature_invalid"
 
 
-def test_check_returns_nothing_and_may_be_called_again() -> None:
-    compact, key = parse(token_of("EdDSA")), jwk.load(KEYS["EdDSA"])
-    for _ in range(2):
-        assert check(compact, key, {"EdDSA"}) is None  # type: ignore[func-returns-value]
+def test_check_returns_nothing() -> None:
+    assert check(parse(token_of("EdDSA")), jwk.load(KEYS["EdDSA"]), {"EdDSA"}) is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize("show", [repr, str, format, pretty_repr])

@@ -200,6 +200,7 @@ def test_a_key_that_is_not_the_one_of_its_row_does_not_open(keys: dict[str, Sign
         (der_of(eddsa.private), "EdDSA", es256.kid),
         (der_of(generate_private_key(SECP384R1())), "ES256", es256.kid),
         (der_of(rsa.generate_private_key(65_537, 1_024)), "RS256", es256.kid),
+        (der_of(eddsa.private), "HS256", eddsa.kid),
         (b"", "EdDSA", eddsa.kid),
         (b"not a key", "EdDSA", eddsa.kid),
         (secrets.token_bytes(48), "EdDSA", eddsa.kid),
