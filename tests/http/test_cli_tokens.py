@@ -22,14 +22,18 @@ from tests.support.server import HATCHPAY, ROOT, Server, hatchpay, onboard, serv
 
 from hatchpay.app.command import program
 from hatchpay.cli.errors import run
-from hatchpay.tokens import apikey
+from hatchpay.tokens import apikey, signing
+from hatchpay.tokens.signing import generate
 
 JWKS = "/.well-known/jwks.json"
 READ_ROLES = "access.roles.read"
 
 
 class Shop:
-    """A data directory with one tenant, "Demo". `said` runs a command in this process and expects its exit code."""
+    """A data directory with one tenant, "Demo".
+
+    `tried` runs a command in this process, which is ten times as fast as in its own; `said` expects an exit code.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -38,13 +42,17 @@ class Shop:
         self.key_id: str = onboarded["api_key"]["id"]
         self.key: str = onboarded["api_key"]["key"]
 
-    def said(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+    def tried(self, *arguments: str) -> tuple[int, str, str]:
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            ended = run(program(), ["--data-dir", str(self.data_dir), *arguments])
-        assert ended == code, err.getvalue()
+            code = run(program(), ["--data-dir", str(self.data_dir), *arguments])
         out.seek(0)
-        return out.read(), err.getvalue()
+        return code, out.read(), err.getvalue()
+
+    def said(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        ended, out, err = self.tried(*arguments)
+        assert ended == code, err
+        return out, err
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.said(*arguments, "--json")[0])
@@ -187,13 +195,11 @@ def test_the_text_of_a_key_is_nowhere(tmp_path: Path) -> None:
         ["--key", other, "--scope", "no.such.thing"],
         ["--key", other, other],
         ["--key", f"{other}0"],
-        ["--key", "-", shop.key],
         ["--scope", READ_ROLES, shop.key],
         ["--key", shop.key, "--expires-in", shop.key],
         ["--key", shop.key, "--tenant", shop.key],
     ):
-        done = hatchpay(shop.data_dir, "token", "issue", *arguments, check=False)
-        printed += done.stdout + done.stderr
+        printed += "".join(shop.tried("token", "issue", *arguments)[1:])
     printed += shop.said("audit", "history", "--operator", "--json")[0]
     for tenant in ("Demo", "Other"):
         printed += shop.said("audit", "history", "--tenant", tenant, "--json")[0]
@@ -202,7 +208,6 @@ def test_the_text_of_a_key_is_nowhere(tmp_path: Path) -> None:
         secret = key[len("hp_live_") + 22 :]
         assert secret not in printed
         assert secret.encode() not in stored
-    assert "Traceback" not in printed
 
 
 def test_by_its_id_a_key_of_the_named_tenant_is_meant(tmp_path: Path) -> None:
@@ -280,9 +285,9 @@ def test_whatever_is_inspected_the_command_has_done_its_work(
 def test_neither_the_signature_nor_the_whole_token_is_printed(shop: Shop, form: list[str]) -> None:
     for token in (shop.token(), foreign()):
         for arguments in ([token], [token, token], ["Bearer", token]):
-            done = hatchpay(shop.data_dir, "token", "inspect", *arguments, *form, check=False)
+            _, out, err = shop.tried("token", "inspect", *arguments, *form)
             for part in token.split("."):
-                assert part not in done.stdout + done.stderr
+                assert part not in out + err
 
 
 def test_a_token_is_inspected_from_a_pipe(shop: Shop) -> None:
@@ -343,7 +348,7 @@ def test_a_new_signing_key_is_published_before_it_signs(tmp_path: Path) -> None:
         for token in (old, new):
             assert status(server, token) == 200
 
-        assert shop.json("signing-keys", "retire", "--", first)["status"] == "retired"
+        assert shop.json("signing-keys", "retire", first)["status"] == "retired"
         soon(lambda: status(server, old) == 401)
         assert status(server, new) == 200
         assert first not in published(server)
@@ -356,13 +361,15 @@ def test_the_key_that_signs_is_retired_by_force_only(tmp_path: Path) -> None:
         token = shop.token()
         (kid,) = shop.kids()
         soon(lambda: status(server, token) == 200)
-        out, err = shop.said("signing-keys", "retire", "--", kid, code=1)
+        out, err = shop.said("signing-keys", "retire", kid, code=1)
         assert (out, "signing_key_current" in err) == ("", True)
         assert status(server, token) == 200
-        assert shop.json("signing-keys", "retire", "--force", "--", kid)["status"] == "retired"
+        assert shop.json("signing-keys", "retire", "--force", kid)["status"] == "retired"
         soon(lambda: status(server, token) == 401)
         assert published(server) == []
-        assert status(server, shop.token()) in {200, 401}
+        with server.client(shop.key) as client:
+            answer = client.post("/v1/auth/token", data={"grant_type": "client_credentials"})
+            assert (answer.status_code, answer.json()["code"]) == (503, "signing_key_missing")
         again = shop.token()
         soon(lambda: status(server, again) == 200)
         assert published(server) == [kid_of(again)]
@@ -371,8 +378,8 @@ def test_the_key_that_signs_is_retired_by_force_only(tmp_path: Path) -> None:
 def test_what_is_done_to_signing_keys_is_in_the_operators_log(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "var")
     kid = shop.json("signing-keys", "rotate", "--publish-for", "0")["kid"]
-    shop.said("signing-keys", "retire", "--", kid, code=1)
-    shop.json("signing-keys", "retire", "--force", "--", kid)
+    shop.said("signing-keys", "retire", kid, code=1)
+    shop.json("signing-keys", "retire", "--force", kid)
     done, refused, made = shop.json("audit", "history", "--operator", "--limit", "3")["data"]
     assert [record["route"] for record in (made, refused, done)] == [
         "hatchpay signing-keys rotate",
@@ -393,9 +400,21 @@ def test_tables_show_signing_keys_and_no_private_half(tmp_path: Path) -> None:
     assert heading.split() == ["kid", "algorithm", "status", "signs_from", "ends_at"]
     assert row.split() == [shown["kid"], "EdDSA", "signing", shown["signs_from"], "-"]
     unknown = shop.said("signing-keys", "retire", "no-such-kid", code=2)[1]
-    assert unknown == "hatchpay: kid: there is no signing key with this kid (invalid_field)\n"
+    assert unknown == "hatchpay: there is no signing key with this kid (invalid_field)\n"
     assert "--publish-for" in shop.said("signing-keys", "rotate", "--publish-for", "-1", code=2)[1]
     assert "publish_for" in shop.said("signing-keys", "rotate", "--publish-for", "2592001", code=2)[1]
+
+
+def test_a_kid_may_look_like_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(tmp_path / "var")
+    for form in (["KID"], ["--force", "KID"], ["KID", "--force"], ["--force", "--", "KID"]):
+        key = next(key for key in iter(lambda: generate("EdDSA"), None) if key.kid.startswith("-") and "h" in key.kid)
+        monkeypatch.setattr(signing, "generate", lambda _, key=key: key)
+        shop.json("signing-keys", "rotate", "--publish-for", "0")
+        code = 0 if "--force" in form else 1
+        printed = shop.said("signing-keys", "retire", *[key.kid if part == "KID" else part for part in form], code=code)
+        assert ("signing_key_current" in printed[1]) == (code == 1)
+        assert shop.kids()[key.kid] == ("signing" if code else "retired")
 
 
 def serve(shop: Shop) -> subprocess.CompletedProcess[str]:
@@ -409,15 +428,11 @@ def test_a_lost_key_encryption_key_stops_everything_until_the_signing_keys_are_r
     shop.json("signing-keys", "rotate")
     kek = shop.data_dir / "secrets" / "kek.key"
     kek.unlink()
-    (rotated, issued), served = (
-        [
-            shop.said("signing-keys", "rotate", code=1),
-            shop.said("token", "issue", "--key", shop.key, code=1),
-        ],
-        serve(shop),
-    )
+    served = serve(shop)
     assert served.returncode == 1
-    for out, err in (rotated, issued, (served.stdout, served.stderr)):
+    rotated = shop.said("signing-keys", "rotate", code=1)
+    issued = shop.said("token", "issue", "--key", shop.key, code=1)
+    for out, err in ((served.stdout, served.stderr), rotated, issued):
         assert out == ""
         assert len(err.splitlines()) == 1
         assert "kek.key is gone" in err
@@ -427,11 +442,11 @@ def test_a_lost_key_encryption_key_stops_everything_until_the_signing_keys_are_r
     assert shop.records("--status", "500")[0]["reason"] == "invalid_setting"
 
     first, *rest = shop.kids()
-    assert shop.json("signing-keys", "retire", "--force", "--", first)["status"] == "retired"
+    assert shop.json("signing-keys", "retire", "--force", first)["status"] == "retired"
     assert shop.said("signing-keys", "rotate", code=1)[0] == ""
     assert serve(shop).returncode == 1
     for kid in rest:
-        shop.json("signing-keys", "retire", "--force", "--", kid)
+        shop.json("signing-keys", "retire", "--force", kid)
 
     made = shop.json("signing-keys", "rotate")
     assert made["status"] == "signing"
@@ -446,7 +461,7 @@ def test_without_any_living_signing_key_a_server_begins_anew(tmp_path: Path) -> 
     shop = Shop(tmp_path / "var")
     old = kid_of(shop.token())
     (shop.data_dir / "secrets" / "kek.key").unlink()
-    shop.json("signing-keys", "retire", "--force", "--", old)
+    shop.json("signing-keys", "retire", "--force", old)
     with serving(shop.data_dir, None) as server:
         (kid,) = published(server)
         assert kid != old

@@ -118,13 +118,17 @@ class TestCredentials:
         record = operator.record(body["request_id"])
         assert record is not None and record["reason"] == "credential_unknown"
 
-    @pytest.mark.parametrize(
-        "scheme", ["Basic QWxhZGRpbjpvcGVu", "Digest x", "Bearer abc.def.ghi", "Bearer", "Bearer a b"]
-    )
+    @pytest.mark.parametrize("scheme", ["Basic QWxhZGRpbjpvcGVu", "Digest x", "Bearer", "Bearer a b"])
     def test_an_authorization_that_nobody_knows_is_invalid_and_not_missing(
         self, anyone: httpx.Client, scheme: str
     ) -> None:
         refused(anyone.get("/roles", headers={"Authorization": scheme}), 401, "credential_invalid")
+
+    def test_what_looks_like_a_token_and_is_none_is_told_so(self, anyone: httpx.Client) -> None:
+        answer = anyone.get("/roles", headers={"Authorization": "Bearer abc.def.ghi"})
+        refused(answer, 401, "invalid_token")
+        # RFC 6750, section 3.1
+        assert answer.headers["www-authenticate"].startswith('Bearer realm="hatchpay", error="invalid_token"')
 
     def test_a_mistyped_key_is_in_the_log_of_the_tenant_whose_key_it_names(
         self, anyone: httpx.Client, operator: Operator, tenant: Tenant, rival: Tenant, viewer: Key

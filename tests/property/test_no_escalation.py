@@ -1,7 +1,9 @@
 """No sequence of calls gives anybody more than the caller held, and the tenant always keeps an administrator.
 
-An attacker starts with one key of any role and limits, and makes any calls on any keys and roles with every key whose
-secret it gets. What keys can do is judged by the compiled snapshot, as the gate would, not by the rules under test.
+An attacker starts with one key of any role and limits, or with a narrowed token of it, and runs an issuer of tokens of
+its own. It makes any calls on any keys, roles and trusted issuers with every credential that it gets: keys, tokens of
+ours for them, and tokens of any trusted issuer that it can sign. What a credential can do is judged by the compiled
+snapshot, as the gate would, not by the rules under test; and of an issuer, by all that its users could claim.
 """
 
 from __future__ import annotations
@@ -12,12 +14,17 @@ from typing import Any, Literal
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.support.directory import HOUR, SERVED, START, World, fresh_directory
+from tests.support.directory import HOUR, MAPPING, SERVED, START, World, fresh_directory
 
 from hatchpay.access.permission import CONTROL_PERMISSIONS
+from hatchpay.admin.token_views import IssuerChanges, NewIssuer
 from hatchpay.admin.views import Actor, CreatedKey, KeyChanges, NewKey, RoleDraft
 from hatchpay.errors import HatchPayError
-from hatchpay.identity.principal import Reach
+from hatchpay.identity.authenticator import Authenticated
+from hatchpay.identity.issuer import ClaimsMapping, grants_of
+from hatchpay.identity.ports import IssuerEntry
+from hatchpay.identity.principal import Limits, Principal, Reach
+from hatchpay.ids import new_id
 
 CONTROL = tuple(permission.name for permission in CONTROL_PERMISSIONS)
 DATA = tuple(permission.name for permission in SERVED)
@@ -45,21 +52,56 @@ changes = st.fixed_dictionaries(
     },
 )
 index = st.integers(0, 30)
+EVIL_KEYS = "https://evil.test/keys"
+mappings = st.sampled_from(
+    [MAPPING, ClaimsMapping(), ClaimsMapping(roles="groups"), ClaimsMapping(user_id="permissions", permissions="roles")]
+)
+ceilings = st.one_of(some_data, st.just([]), st.just([*DATA, *CONTROL]), st.just(["api-key.keys.read"]))
+issuer_changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "audience": st.sampled_from(["audience 1", "audience 2", "https://api.test"]),
+        "jwks_url": st.sampled_from([None, EVIL_KEYS]),
+        "algorithms": st.sampled_from([("EdDSA",), ("ES256",), ("EdDSA", "ES256")]),
+        "ceiling": ceilings.map(tuple),
+        "claims": mappings,
+        "status": st.sampled_from(["enabled", "disabled"]),
+    },
+)
 
 
 class Escalation(RuleBasedStateMachine):
-    """`owned` are the keys whose secret the attacker has; `start` is what the first of them could do."""
+    """`owned` are the attacker's credentials, with whom each has called as; `start` is what the first of them could
+    do.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World(fresh_directory())
+        self.world.begin_tokens()
         self.onboarded = self.world.onboard("Demo")
         self.admin = self.world.admin(self.onboarded)
         self.units = [self.world.units.create(self.admin, f"unit {number}", "UTC").id for number in range(2)]
         self.names = 0
+        self.evil = self.world.issuer("https://evil.test", "EdDSA", "ES256")
+        self.world.internet.publish(self.evil)
+        self.world.internet.published[EVIL_KEYS] = self.evil
 
-    @initialize(control=most_control, data=some_data, held=limits, is_admin=st.integers(0, 4))
-    def begin(self, control: list[str], data: list[str], held: dict[str, Any], is_admin: int) -> None:
+    @initialize(
+        control=most_control,
+        data=some_data,
+        held=limits,
+        is_admin=st.integers(0, 4),
+        scope=st.one_of(st.none(), st.tuples(most_control, some_data)),
+    )
+    def begin(
+        self,
+        control: list[str],
+        data: list[str],
+        held: dict[str, Any],
+        is_admin: int,
+        scope: tuple[list[str], list[str]] | None,
+    ) -> None:
         world, admin = self.world, self.admin
         strong = world.role(admin, "strong", *DATA, "api-key.keys.read")
         world.key(admin, strong.id, world.role_id(admin, "viewer"))
@@ -71,12 +113,17 @@ class Escalation(RuleBasedStateMachine):
         role_id = world.role(admin, "attacker", *control, *data).id
         if is_admin == 0:
             role_id, held = world.role_id(admin, "admin"), {}
+        honest = world.issuer("https://id.test", "EdDSA", "ES256")
+        world.trust(admin, honest, *DATA, "api-key.keys.read")
+        world.trust(admin, honest, *DATA, audience="by role", claims=ClaimsMapping(roles="roles"))
         first = world.key(admin, role_id, **self.translated(held))
-        self.owned = [self.actor(first)]
+        credential = first.key
+        if scope is not None:
+            mine = world.proven(credential).principal.grants
+            credential = world.token(credential, " ".join(sorted(mine.keys() & {*scope[0], *scope[1]})))
+        self.owned = [(credential, world.caller(credential))]
         self.states = self.states_now()
-        start = self.states[first.view.id]
-        assert start is not None
-        self.start: Reach = start
+        self.start = reach_of(world.proven(credential).principal)
 
     @rule(by=index, wanted=limits)
     def create(self, by: int, wanted: dict[str, Any]) -> None:
@@ -130,6 +177,57 @@ class Escalation(RuleBasedStateMachine):
     def delete_role(self, by: int, which: int) -> None:
         self.attempt(lambda caller: self.world.roles.delete(caller, self.role_id(which)), by)
 
+    @rule(by=index, control=most_control, data=some_data, whole=st.booleans())
+    def issue(self, by: int, control: list[str], data: list[str], whole: bool) -> None:
+        """A token for any of the credentials, narrowed or not."""
+        credential, _ = self.owned[by % len(self.owned)]
+        outcome = self.world.ask(credential)
+        if isinstance(outcome, Authenticated) and outcome.principal.key_id is not None:
+            held = outcome.principal.grants.keys()
+            self.own(self.world.token, credential, None if whole else " ".join(sorted(held & {*control, *data})))
+
+    @rule(by=index, subject=index)
+    def exchange(self, by: int, subject: int) -> None:
+        client, credential = self.owned[by % len(self.owned)][0], self.owned[subject % len(self.owned)][0]
+        if isinstance(self.world.ask(client), Authenticated) and isinstance(self.world.ask(credential), Authenticated):
+            self.own(self.world.exchanged, client, credential)
+
+    @rule(by=index, ceiling=ceilings, mapping=mappings, audience=st.sampled_from(["audience 1", "audience 2"]))
+    def trust(self, by: int, ceiling: list[str], mapping: ClaimsMapping, audience: str) -> None:
+        wanted = NewIssuer(
+            issuer=self.evil.url,
+            audience=audience,
+            jwks_url=None,
+            algorithms=("EdDSA",),
+            ceiling=tuple(ceiling),
+            claims=mapping,
+        )
+        self.attempt(lambda caller: self.world.issuers.create(caller, wanted), by)
+
+    @rule(by=index, which=index, wanted=issuer_changes)
+    def update_issuer(self, by: int, which: int, wanted: dict[str, Any]) -> None:
+        self.attempt(
+            lambda caller: self.world.issuers.update(caller, self.issuer_id(which), IssuerChanges(**wanted)), by
+        )
+
+    @rule(by=index, which=index)
+    def delete_issuer(self, by: int, which: int) -> None:
+        self.attempt(lambda caller: self.world.issuers.delete(caller, self.issuer_id(which)), by)
+
+    @rule(named=st.sampled_from(["roles", "permissions", "both"]), algorithm=st.sampled_from(["EdDSA", "ES256"]))
+    def pose(self, named: str, algorithm: str) -> None:
+        """As a user of any trusted issuer whose keys are the attacker's, who claims to be everything."""
+        names = [role.name for role in self.world.roles.list(self.admin, 200).data]
+        claims: dict[str, Any] = {"groups": names}
+        if named != "permissions":
+            claims["roles"] = names
+        if named != "roles":
+            claims["permissions"] = [*DATA, *CONTROL]
+        for view in self.world.issuers.list(self.admin, 200).data:
+            token = self.evil.token(signed_with=algorithm, iss=view.issuer, aud=view.audience, **claims)
+            if isinstance(self.world.ask(token), Authenticated):
+                self.own(str, token)
+
     @rule()
     def wait(self) -> None:
         self.world.clock.now = min(self.world.clock.now + HOUR, START + 3 * HOUR)
@@ -139,14 +237,14 @@ class Escalation(RuleBasedStateMachine):
         if not hasattr(self, "owned"):
             return
         before, self.states = self.states, self.states_now()
-        for key_id, after in self.states.items():
+        for name, after in self.states.items():
             if after is None:
                 continue
-            earlier = before.get(key_id)
-            assert self.start.covers(after) or (earlier is not None and earlier.covers(after)), key_id
-        for actor in self.owned:
-            after = self.states[actor.principal.id]
-            assert after is None or self.start.covers(after)
+            earlier = before.get(name)
+            assert self.start.covers(after) or (earlier is not None and earlier.covers(after)), name
+        for credential, _ in self.owned:
+            outcome = self.world.ask(credential)
+            assert not isinstance(outcome, Authenticated) or self.start.covers(reach_of(outcome.principal))
 
     @invariant()
     def an_administrator_is_left(self) -> None:
@@ -165,16 +263,25 @@ class Escalation(RuleBasedStateMachine):
         self.world.close()
 
     def attempt(self, call: Any, by: int) -> None:
-        """Let one of the attacker's keys call; whatever secret it gets is the attacker's."""
+        """Let one of the attacker's credentials call; whatever secret it gets is the attacker's.
+
+        It calls as who it was when it was let in first: what has changed since, the use cases must see for themselves.
+        """
+        _, caller = self.owned[by % len(self.owned)]
         try:
-            result = call(self.owned[by % len(self.owned)])
+            result = call(Actor(caller.principal, new_id()))
         except HatchPayError:
             return
         if isinstance(result, CreatedKey):
-            self.owned.append(self.actor(result))
+            self.owned.append((result.key, self.world.actor(result, self.onboarded.tenant.id)))
 
-    def actor(self, key: CreatedKey) -> Actor:
-        return self.world.actor(key, self.onboarded.tenant.id)
+    def own(self, make: Any, *arguments: Any) -> None:
+        """What `make` gives is a credential of the attacker's."""
+        try:
+            credential = make(*arguments)
+            self.owned.append((credential, self.world.caller(credential)))
+        except HatchPayError:
+            return
 
     def translated(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """`units` by number, to their ids."""
@@ -192,20 +299,50 @@ class Escalation(RuleBasedStateMachine):
         found = self.world.roles.list(self.admin, 200).data
         return found[number % len(found)].id
 
-    def states_now(self) -> dict[str, Reach | None]:
-        """What each key can do; None for one that can do nothing because it is disabled or deleted."""
+    def issuer_id(self, number: int) -> str:
+        found = self.world.issuers.list(self.admin, 200).data
+        return found[number % len(found)].id if found else new_id()
+
+    def states_now(self) -> dict[object, Reach | None]:
+        """What each key, and each user of an issuer, can do; None for one that can do nothing because it is disabled or
+        deleted.
+        """
         self.world.snapshots.refresh()
-        return {
-            entry.principal.id: Reach(frozenset(entry.principal.grants), entry.principal.limits)
-            if entry.state == "enabled"
-            else None
-            for entry in self.world.snapshots.current.keys.values()
+        current = self.world.snapshots.current
+        keys: dict[object, Reach | None] = {
+            entry.principal.id: reach_of(entry.principal) if entry.state == "enabled" else None
+            for entry in current.keys.values()
         }
+        users: dict[object, Reach | None] = {
+            who: self.users_reach(entry) if entry.enabled else None
+            for entry in current.trust.issuers.values()
+            for who in signers(entry)
+        }
+        return keys | users
+
+    def users_reach(self, issuer: IssuerEntry) -> Reach:
+        """All that the issuer's users can claim. A permission claim may name anything, a role claim any role."""
+        roles = [] if issuer.claims.roles is None else list(self.world.snapshots.current.trust.roles.items())
+        named = [(name, held) for (tenant_id, name), held in roles if tenant_id == issuer.tenant_id]
+        claimed = frozenset() if issuer.claims.permissions is None else frozenset([*DATA, *CONTROL])
+        return Reach(frozenset(grants_of(issuer.ceiling, named, claimed)), Limits())
+
+
+def reach_of(principal: Principal) -> Reach:
+    return Reach(frozenset(principal.grants), principal.limits)
+
+
+def signers(issuer: IssuerEntry) -> list[object]:
+    """Whoever can sign a token that means this entry: another place of its keys, another audience or algorithm, or
+    another meaning of a claim lets others be its users.
+    """
+    means = (issuer.id, issuer.issuer, issuer.audience, issuer.jwks_url, repr(issuer.claims))
+    return [(*means, algorithm) for algorithm in sorted(issuer.algorithms)]
 
 
 Escalation.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=15,
+    max_examples=40,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

@@ -16,7 +16,8 @@ The TOML form, one table per entry:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -24,7 +25,9 @@ from hatchpay.access.permission import CONTROL_PERMISSIONS, PLATFORM_PERMISSIONS
 from hatchpay.access.routes import Route, RouteTable, UnitSource
 from hatchpay.errors import InvalidInput, SettingsError
 
-__all__ = ["EMPTY", "Catalogue", "build", "parse"]
+__all__ = ["EMPTY", "Catalogue", "build", "dump", "parse"]
+
+_FLAGS: Final = ("read_only", "sensitive", "administrative")
 
 
 class Catalogue(msgspec.Struct, frozen=True):
@@ -82,6 +85,32 @@ def build(permissions: Iterable[Permission], routes: Iterable[Route]) -> Catalog
         if route.permission is not None and route.permission not in declared:
             raise SettingsError(f"{route.method} {route.template} needs {route.permission}, which is not declared")
     return Catalogue(tuple(declared.values()), table)
+
+
+def dump(permissions: Iterable[Permission], routes: Iterable[Route]) -> str:
+    """The TOML form that `parse` reads."""
+    tables = ["\n".join(("[[permissions]]", *_permission_lines(permission))) for permission in permissions]
+    tables += ["\n".join(("[[routes]]", *_route_lines(route))) for route in routes]
+    return "\n\n".join(tables) + "\n"
+
+
+def _permission_lines(permission: Permission) -> Iterator[str]:
+    yield f"name = {_toml(permission.name)}"
+    yield f"description = {_toml(permission.description)}"
+    yield from (f"{flag} = true" for flag in _FLAGS if getattr(permission, flag))
+
+
+def _route_lines(route: Route) -> Iterator[str]:
+    yield f"method = {_toml(route.method)}"
+    yield f"path = {_toml(route.template)}"
+    yield "open = true" if route.permission is None else f"permission = {_toml(route.permission)}"
+    if route.unit is not None:
+        yield f"business_unit = {_toml(route.unit.text)}"
+
+
+def _toml(text: str) -> str:
+    """A basic string: JSON's escapes are among TOML's, and DEL is the one character that only TOML must escape."""
+    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
 
 
 EMPTY = Catalogue((), RouteTable(()))

@@ -14,6 +14,7 @@ worse: a derived permission counts as sensitive until `x-hatchpay-sensitive: fal
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -46,7 +47,7 @@ def derive(document: object) -> Derived:
     """
     if not isinstance(document, Mapping) or not str(document.get("openapi", "")).startswith("3."):
         raise SettingsError("this is no OpenAPI 3 document")
-    paths = document.get("paths") or {}
+    paths = document.get("paths", {})
     if not isinstance(paths, Mapping):
         raise SettingsError("the document's paths are no object")
     permissions: dict[str, Permission] = {}
@@ -111,10 +112,8 @@ def _named(method: str, path: str, operation: Mapping[str, object]) -> str:
     if name is None:
         return permission_name(method, path)
     if isinstance(name, str):
-        try:
+        with contextlib.suppress(InvalidInput):
             return check_name(name)
-        except InvalidInput:
-            pass
     raise SettingsError(f"{_PERMISSION} of {method.upper()} {path} is not named service.resource.action")
 
 

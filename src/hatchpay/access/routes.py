@@ -8,7 +8,7 @@ branch leads nowhere: the cost depends on the depth of the path, not on the numb
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from hatchpay.access.permission import check_name
 from hatchpay.errors import InvalidInput, SettingsError
 
-__all__ = ["METHODS", "Access", "Match", "Route", "RouteTable", "UnitSource", "merge"]
+__all__ = ["METHODS", "Access", "Match", "Route", "RouteTable", "UnitSource", "merge", "overlapping"]
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 Access = Literal["permission", "open", "self_authenticating"]
@@ -33,6 +33,11 @@ class UnitSource(msgspec.Struct, frozen=True):
 
     place: Literal["path", "query", "body", "handler"]
     name: str = ""
+
+    @property
+    def text(self) -> str:
+        """What `parse` reads."""
+        return self.place if self.place == "handler" else f"{self.place}:{self.name}"
 
     @classmethod
     def parse(cls, text: str) -> UnitSource:
@@ -166,6 +171,11 @@ def _walk(node: _Node, segments: list[str], start: int, values: tuple[str, ...])
         else:
             return None
     return None if node.route is None else Match(node.route, values)
+
+
+def overlapping(routes: Sequence[Route]) -> list[tuple[Route, Route]]:
+    """Pairs among `routes` that some request could both mean."""
+    return [(one, other) for place, one in enumerate(routes) for other in routes[place + 1 :] if _overlap(one, other)]
 
 
 def _overlap(mine: Route, theirs: Route) -> bool:

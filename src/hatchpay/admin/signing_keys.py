@@ -20,7 +20,7 @@ from hatchpay.admin.token_views import SigningKeyView
 from hatchpay.admin.views import Actor
 from hatchpay.admin.work import Changes, Work
 from hatchpay.clock import Clock, format_time
-from hatchpay.errors import Conflict, Forbidden, InvalidInput, Unavailable, UnusableKey
+from hatchpay.errors import Conflict, Forbidden, InvalidInput, SettingsError, Unavailable, UnusableKey
 from hatchpay.identity.own_token import MAX_LIFE_S
 from hatchpay.identity.ports import Trust
 from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
@@ -144,7 +144,7 @@ class Signer:
         if self._open is None or self._open.kid != own.kid:
             try:
                 self._open = signing.unseal(own.sealed, self._kek(), own.algorithm, own.kid)
-            except UnusableKey:
+            except (UnusableKey, SettingsError):
                 raise Unavailable("the signing key cannot be opened", code="signing_key_unreadable") from None
         return self._open
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from hatchpay.cli.session import Session, command
 from hatchpay.ids import PLATFORM_TENANT_ID
 
 __all__ = ["app"]
 
-app: Final = typer.Typer(help="Signing keys: the keys that sign tokens.")
-
 _PUBLISH_FOR_S: Final = 600
+_DASHED_KID: Final = re.compile("-[A-Za-z0-9_-]{42}")
+
+
+class _Kids(TyperGroup):
+    """A kid is a thumbprint, and one in 64 starts with a dash; that makes it no option."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, verb, given = super().resolve_command(ctx, args)
+        kids = [] if "--" in given else list(filter(_DASHED_KID.fullmatch, given))
+        if kids:
+            given = [text for text in given if text not in kids] + ["--", *kids]
+        return name, verb, given
+
+
+app: Final = typer.Typer(help="Signing keys: the keys that sign tokens.", cls=_Kids)
 
 
 class Algorithm(StrEnum):
@@ -69,7 +84,7 @@ def rotate(
 @command(app, "retire")
 def retire(
     session: Session,
-    kid: Annotated[str, typer.Argument(metavar="KID", help="As listed; put -- before one that starts with a dash.")],
+    kid: Annotated[str, typer.Argument(metavar="KID", help="As hatchpay signing-keys list shows it.")],
     force: Annotated[
         bool, typer.Option("--force", help="Even the one that signs now; servers issue no token then until you rotate.")
     ] = False,

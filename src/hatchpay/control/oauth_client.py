@@ -44,6 +44,7 @@ class Endpoint:
         self._services = services
         self._authorization = request.headers.get("authorization")
         self._api_key = request.headers.get("x-api-key")
+        self._told = False
 
     def required(self, name: str) -> str:
         """Raises OAuthRefusal where the form lacks it."""
@@ -66,11 +67,11 @@ class Endpoint:
             return None
         outcome = self._services.key_authenticator.authenticate(sent.secret)
         proven = self._admitted(outcome)
+        self._tell(outcome)
         if not isinstance(proven, Authenticated):
             raise _no_client(proven)
         if sent.client_id is not None and sent.client_id != proven.principal.key_id:
             raise _no_client("client_id_wrong")
-        self.caller.identified(proven)
         return proven
 
     async def subject(self, text: str) -> Authenticated:
@@ -79,8 +80,9 @@ class Endpoint:
         if not isinstance(outcome, Authenticated | Invalid):
             outcome = await self.token(text)
         proven = self._admitted(outcome)
+        self._tell(outcome)
         if not isinstance(proven, Authenticated):
-            raise OAuthRefusal("the subject token is not valid", reason=proven)
+            raise OAuthRefusal("the subject token is not valid", reason=proven, denied=True)
         return proven
 
     async def token(self, text: str) -> Outcome:
@@ -97,10 +99,13 @@ class Endpoint:
             if allow(outcome.principal.limits.networks, self.caller.client_ip):
                 return outcome
             return "network_not_allowed"
-        if isinstance(outcome, Invalid):
+        return outcome.reason if isinstance(outcome, Invalid) else "credential_unknown"
+
+    def _tell(self, outcome: Outcome) -> None:
+        """The record of whom it is about; the client, where one is proven, stays the one who asks."""
+        if not self._told and isinstance(outcome, Authenticated | Invalid):
+            self._told = isinstance(outcome, Authenticated)
             self.caller.identified(outcome)
-            return outcome.reason
-        return "credential_unknown"
 
     def _sent(self) -> _Sent | None:
         """Raises OAuthRefusal where there is more than one credential (RFC 6749, section 2.3)."""

@@ -20,19 +20,32 @@ __all__ = ["OAuthRefusal", "read_form", "refusal_answer"]
 _MAX_FORM: Final = 64 * 1024
 _MAX_FIELDS: Final = 50
 _NEVER: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+# What the parser would leave as it stands.
+_BROKEN: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# Whoever asks for something wrong is not denied anything.
+_DENIALS: Final = frozenset({"invalid_client", "invalid_grant", "invalid_scope", "unauthorized_client"})
 
 
 class OAuthRefusal(HatchPayError):
-    """`code` is one of the RFC's error codes; `reason` is what the record says, where it can say more."""
+    """`code` is one of the RFC's error codes; `reason` is what the record says, where it can say more; `denied` whether
+    the caller was not allowed, where the code does not say so by itself.
+    """
 
     default_status = HTTPStatus.BAD_REQUEST
     default_code = "invalid_request"
 
     def __init__(
-        self, detail: str, *, code: str | None = None, status: int | None = None, reason: str | None = None
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        reason: str | None = None,
+        denied: bool = False,
     ) -> None:
         super().__init__(detail, code=code, status=status)
         self.reason = reason or self.code
+        self.denied = denied or self.code in _DENIALS
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
@@ -73,6 +86,8 @@ async def _read(request: Request) -> bytes:
 
 def _pairs(data: bytes) -> list[tuple[str, str]]:
     pairs = None
+    if _BROKEN.search(data):
+        raise OAuthRefusal("the form cannot be read")
     with contextlib.suppress(ValueError):
         pairs = parse_qsl(
             data.decode("ascii"),

@@ -115,9 +115,7 @@ async def _answered(
         refusal = OAuthRefusal(
             error.detail, code=error.code if known else "invalid_grant", status=401 if known else 400
         )
-    except Forbidden as error:
-        refusal = OAuthRefusal(error.detail, code="invalid_grant", reason=error.code)
-    endpoint.caller.refused(refusal.reason, refusal.code not in {"invalid_request", "unsupported_grant_type"})
+    endpoint.caller.refused(refusal.reason, refusal.denied)
     return refusal_answer(refusal)
 
 
@@ -139,8 +137,14 @@ async def _token_exchange(endpoint: Endpoint, services: Services) -> Response:
         raise OAuthRefusal("the requested type of token is not supported")
     wish = _wish(endpoint, services)
     subject = await endpoint.subject(text)
-    issued = await read(services.tokens.exchange, client, subject, wish, endpoint.caller.request_id)
-    endpoint.caller.identified(subject)
+    try:
+        issued = await read(services.tokens.exchange, client, subject, wish, endpoint.caller.request_id)
+    except Forbidden as error:
+        # RFC 8693, section 2.2.2: a subject token that is no good, for whatever reason, is an invalid request.
+        raise OAuthRefusal(error.detail, reason=error.code, denied=True) from None
+    if client is not None:
+        acting = msgspec.structs.replace(subject.principal, key_id=client.principal.key_id)
+        endpoint.caller.identified(Authenticated(acting, client.secret_version))
     return _issued(issued, wanted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +14,26 @@ import httpx
 import msgspec
 
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.roles import Roles
+from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
+from hatchpay.admin.tokens import Tokens
 from hatchpay.audit.record import Completion, Record
 from hatchpay.clock import wall_us
 from hatchpay.control.app import Services, create_control_app
+from hatchpay.control.published import PublishedKeys
+from hatchpay.identity.authenticator import ApiKeyAuthenticator, Authenticated, Invalid
+from hatchpay.identity.ports import Snapshot, Trust
 from hatchpay.identity.principal import Principal
+from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.guarded_http import GuardedHttp
+from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader
 from hatchpay.store.snapshots import DirectorySnapshots
 from hatchpay.tokens import apikey
@@ -34,7 +44,11 @@ UNITS = "/v1/business-unit/business-units"
 TENANTS = "/v1/tenants"
 HISTORY = "/v1/audit-log/history"
 
+URL = "https://auth.test"
+"""Where it serves, as far as it knows."""
+
 _PEPPERS = Peppers(1, {1: b"p" * 32})
+_KEK = b"k" * 32
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,9 @@ class Admitted:
 
     request_id: str
     principal: Principal | None
+    refused: Callable[[str, bool], None] = lambda reason, denied: None
+    client_ip: str | None = "127.0.0.1"
+    identified: Callable[[Authenticated | Invalid], None] = lambda outcome: None
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,7 @@ class World:
         reader = LedgerReader(self._ledger_path)
         self.tenants = Tenants(self.directory, wall_us, new_id, lambda: _PEPPERS)
         self.snapshots = DirectorySnapshots(self.directory, lambda: _PEPPERS)
+        documents = IssuerDocuments(GuardedHttp(insecure=True))
         self.app = create_control_app(
             Services(
                 keys=Keys(self.directory, reader, wall_us, new_id, lambda: _PEPPERS),
@@ -71,6 +89,15 @@ class World:
                 permissions=Permissions(self.directory),
                 units=BusinessUnits(self.directory, wall_us, new_id),
                 tenants=self.tenants,
+                issuers=Issuers(
+                    self.directory, wall_us, new_id, documents.keys, lambda: self._trust().urls, insecure=True
+                ),
+                tokens=Tokens(
+                    self.directory, Signer(self._trust, wall_us, lambda: _KEK), wall_us, new_id, lambda: URL, 900
+                ),
+                key_authenticator=ApiKeyAuthenticator(self._snapshot, wall_us, lambda *_: None),
+                token_authenticator=TokenAuthenticator(self._snapshot, wall_us, lambda _: None, keep_s=86_400),
+                published=PublishedKeys(self._trust, wall_us, URL),
                 history=reader,
                 changed=self._changed,
             )
@@ -138,6 +165,12 @@ class World:
     def close(self) -> None:
         self.directory.close()
         self.ledger.close()
+
+    def _snapshot(self) -> Snapshot:
+        return self.snapshots.current
+
+    def _trust(self) -> Trust:
+        return self._snapshot().trust
 
     async def _changed(self) -> None:
         self.changes += 1

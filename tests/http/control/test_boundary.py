@@ -13,12 +13,20 @@ from tests.http.control.harness import KEYS, Admitted, call, problem_of
 from hatchpay.admin.views import KeyView, NewKey
 from hatchpay.control import examples
 from hatchpay.control.app import Services, create_control_app
+from hatchpay.control.published import PublishedKeys
 from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
+from hatchpay.identity.ports import Trust
 from hatchpay.identity.principal import Principal
 
 SECRET = "s3cret-in-the-request"
 CALLER = Admitted("request-1", Principal("k", "api_key", "t", "k", ("admin",), {}))
+OPEN = {
+    "/openapi.json": "openapi",
+    "/.well-known/jwks.json": "keys",
+    "/.well-known/oauth-authorization-server": "token_endpoint",
+}
+SELF_AUTHENTICATING = ("/v1/auth/token", "/v1/auth/revoke", "/v1/auth/introspect")
 EVERY_CALL = [
     pytest.param(route.method, route.template.replace("{id}", examples.KEY_ID), id=f"{route.method} {route.template}")
     for route in CONTROL_ROUTES
@@ -63,6 +71,11 @@ def app_of(keys: Keys, changed_failure: Exception | None = None) -> Any:
             permissions=nothing,
             units=nothing,
             tenants=nothing,
+            issuers=nothing,
+            tokens=nothing,
+            key_authenticator=nothing,
+            token_authenticator=nothing,
+            published=PublishedKeys(Trust, lambda: 0, "https://auth.test"),
             history=nothing,
             changed=changed,
         )
@@ -77,12 +90,13 @@ def test_without_the_gate_nothing_is_served(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), EVERY_CALL)
-def test_without_a_proven_caller_only_the_open_call_is_served(method: str, path: str) -> None:
+def test_without_a_proven_caller_only_the_open_calls_are_served(method: str, path: str) -> None:
     for principal in (None, "admin", SimpleNamespace(tenant_id="t")):
         answer = call(app_of(Keys()), method, path, Admitted("r", cast(Any, principal)))
-        if path == "/openapi.json":
-            assert answer.status_code == 200
-            assert answer.json()["openapi"] == "3.1.0"
+        if path in OPEN:
+            assert (answer.status_code, OPEN[path] in answer.json()) == (200, True)
+        elif path in SELF_AUTHENTICATING:
+            assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
         else:
             assert problem_of(answer) == (503, "gate_missing", None)
 

@@ -1,0 +1,64 @@
+"""Where a route table and the API that it protects disagree.
+
+None of it opens anything: what the table lacks is denied, what it has too much leads nowhere. It is what somebody wants
+to know before a caller finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from hatchpay.access.catalogue import Catalogue
+from hatchpay.access.routes import Route, overlapping
+
+__all__ = ["Operation", "RouteFindings", "check_routes"]
+
+
+class Operation(msgspec.Struct, frozen=True, order=True):
+    """One call that the API serves."""
+
+    path: str
+    method: str
+
+
+class RouteFindings(msgspec.Struct, frozen=True, kw_only=True):
+    """`denied` are calls of the API that no route lists; `unserved` routes that the API does not serve.
+
+    `unused_permissions` are declared and needed by no route. `overlaps` are pairs of templates that some path fits
+    both; the one with a literal where the other has a `{name}` wins.
+    """
+
+    denied: tuple[str, ...]
+    unserved: tuple[str, ...]
+    unused_permissions: tuple[str, ...]
+    overlaps: tuple[tuple[str, str], ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether table and API are of one opinion; overlaps are decided, so they only deserve a look."""
+        return not (self.denied or self.unserved or self.unused_permissions)
+
+
+def check_routes(catalogue: Catalogue, operations: Iterable[Operation]) -> RouteFindings:
+    served = {(operation.method, _shape(operation.path)): operation for operation in sorted(set(operations))}
+    listed = {(route.method, _shape(route.template)): route for route in catalogue.routes.routes}
+    needed = {route.permission for route in listed.values()}
+    return RouteFindings(
+        denied=tuple(f"{one.method} {one.path}" for key, one in served.items() if key not in listed),
+        unserved=tuple(sorted(_named(route) for key, route in listed.items() if key not in served)),
+        unused_permissions=tuple(
+            sorted(permission.name for permission in catalogue.permissions if permission.name not in needed)
+        ),
+        overlaps=tuple((_named(one), _named(other)) for one, other in overlapping(catalogue.routes.routes)),
+    )
+
+
+def _shape(path: str) -> tuple[str, ...]:
+    """The path without the names of its parameters, which two descriptions may call differently."""
+    return tuple("{}" if segment.startswith("{") else segment for segment in path.split("/"))
+
+
+def _named(route: Route) -> str:
+    return f"{route.method} {route.template}"
