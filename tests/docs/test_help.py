@@ -34,6 +34,8 @@ COMMANDS: dict[str, set[str]] = {
     "keys delete": TENANT,
     "roles list": TENANT,
     "permissions list": TENANT,
+    "routes import": {"--data-dir", "--config", "--help", "--over", "--output"},
+    "routes check": LISTED | {"--routes", "--strict"},
     "audit history": TENANT
     | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
     | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--limit", "--cursor"},
@@ -55,7 +57,7 @@ def nothing(*_: object, **__: object) -> None:
     raise AssertionError("a help text needs nothing")
 
 
-PROGRAM = build(Ports(nothing, nothing, nothing))  # type: ignore[arg-type]
+PROGRAM = build(Ports(nothing, nothing, nothing, nothing, nothing))  # type: ignore[arg-type]
 
 
 def commands() -> Iterator[str]:

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hatchpay.access.catalogue import Catalogue
+from hatchpay.access.catalogue import Catalogue, build
+from hatchpay.access.permission import by_name
 from hatchpay.access.routes import Route, overlapping
 
-__all__ = ["Operation", "RouteFindings", "check_routes"]
+__all__ = ["Operation", "RouteFindings", "check_routes", "overridden"]
 
 
 class Operation(msgspec.Struct, frozen=True, order=True):
@@ -37,13 +38,24 @@ class RouteFindings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        """Whether table and API are of one opinion; overlaps are decided, so they only deserve a look."""
-        return not (self.denied or self.unserved or self.unused_permissions)
+        """Whether the table lists exactly what the API serves. The rest only deserves a look: overlaps are decided, and
+        a permission without a route may be asked for inside a handler.
+        """
+        return not (self.denied or self.unserved)
+
+
+def overridden(derived: Catalogue, given: Catalogue) -> Catalogue:
+    """`derived`, where `given` says nothing about a call or a permission; what only `given` has stays as it is."""
+    known = {_key(route) for route in given.routes.routes}
+    routes = [*given.routes.routes, *(route for route in derived.routes.routes if _key(route) not in known)]
+    needed = {route.permission for route in routes}
+    permissions = by_name([*(one for one in derived.permissions if one.name in needed), *given.permissions])
+    return build(permissions.values(), routes)
 
 
 def check_routes(catalogue: Catalogue, operations: Iterable[Operation]) -> RouteFindings:
     served = {(operation.method, _shape(operation.path)): operation for operation in sorted(set(operations))}
-    listed = {(route.method, _shape(route.template)): route for route in catalogue.routes.routes}
+    listed = {_key(route): route for route in catalogue.routes.routes}
     needed = {route.permission for route in listed.values()}
     return RouteFindings(
         denied=tuple(f"{one.method} {one.path}" for key, one in served.items() if key not in listed),
@@ -58,6 +70,10 @@ def check_routes(catalogue: Catalogue, operations: Iterable[Operation]) -> Route
 def _shape(path: str) -> tuple[str, ...]:
     """The path without the names of its parameters, which two descriptions may call differently."""
     return tuple("{}" if segment.startswith("{") else segment for segment in path.split("/"))
+
+
+def _key(route: Route) -> tuple[str, tuple[str, ...]]:
+    return route.method, _shape(route.template)
 
 
 def _named(route: Route) -> str:

@@ -12,8 +12,11 @@ from hatchpay.cli.ports import Finding, Local, Ports
 from hatchpay.cli.program import build
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
+    from hatchpay.access.route_check import RouteFindings
     from hatchpay.settings import Settings
 
 __all__ = ["main", "program"]
@@ -24,7 +27,7 @@ def main() -> NoReturn:
 
 
 def program() -> typer.Typer:
-    return build(Ports(_open_local, _serve, _diagnose))
+    return build(Ports(_open_local, _serve, _diagnose, _derive_routes, _check_routes))
 
 
 def _open_local(settings: Settings, *, create: bool) -> AbstractContextManager[Local]:
@@ -43,3 +46,15 @@ def _diagnose(settings: Settings) -> list[Finding]:
     from hatchpay.app.doctor import diagnose
 
     return diagnose(settings)
+
+
+def _derive_routes(api: str, over: Path | None) -> str:
+    from hatchpay.app.api_description import derive_routes
+
+    return derive_routes(api, over)
+
+
+def _check_routes(settings: Settings, api: str) -> RouteFindings:
+    from hatchpay.app.api_description import check
+
+    return check(settings, api)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 import msgspec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hatchpay.access.route_check import RouteFindings
     from hatchpay.admin.keys import Keys
     from hatchpay.admin.permissions import Permissions
     from hatchpay.admin.roles import Roles
@@ -122,8 +125,14 @@ class OpenLocal(Protocol):
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """`serve` runs until it is told to stop and hands `announce` a line per address; see app.serve."""
+    """`serve` runs until it is told to stop and hands `announce` a line per address; see app.serve.
+
+    `derive_routes` gives the text of a route table for an API, a file or module:attribute, with the entries of another
+    table going before; `check_routes` compares the API with its table. Both raise SettingsError.
+    """
 
     open_local: OpenLocal
     serve: Callable[[Settings, str | None, Callable[[str], None]], None]
     diagnose: Callable[[Settings], list[Finding]]
+    derive_routes: Callable[[str, Path | None], str]
+    check_routes: Callable[[Settings, str], RouteFindings]

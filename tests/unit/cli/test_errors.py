@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import typer
@@ -23,7 +24,15 @@ def program(error: BaseException | None = None, findings: tuple[Finding, ...] = 
         assert error is not None
         raise error
 
-    return build(Ports(open_local, lambda settings, application, announce: announce("up"), lambda _: list(findings)))
+    return build(
+        Ports(
+            open_local, lambda settings, application, announce: announce("up"), lambda _: list(findings), unused, unused
+        )
+    )
+
+
+def unused(*_: object) -> NoReturn:
+    raise AssertionError("this command compares no routes")
 
 
 def unopened(settings: Settings, *, create: bool) -> AbstractContextManager[Local]:
@@ -125,7 +134,7 @@ def test_serve_hands_over_its_options_and_prints_what_is_announced(capfd: pytest
     files = {"--routes": "r.toml", "--tls-cert": "c", "--tls-key": "k"}
     proxies = ["--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "::1"]
     arguments = ["serve", "shop:app", *proxies, *(part for pair in (one | files).items() for part in pair)]
-    assert run(build(Ports(unopened, serve, lambda _: [])), arguments) == 0
+    assert run(build(Ports(unopened, serve, lambda _: [], unused, unused)), arguments) == 0
     assert capfd.readouterr().out == "up\n"
     ((settings, application),) = given
     assert application == "shop:app"
@@ -151,7 +160,7 @@ def test_a_data_directory_beside_the_command_goes_before_the_one_in_front_of_it(
         seen.append(settings.data_dir)
         return []
 
-    ports = Ports(unopened, lambda *_: None, diagnose)
+    ports = Ports(unopened, lambda *_: None, diagnose, unused, unused)
     run(build(ports), ["--data-dir", "outer", "doctor"])
     run(build(ports), ["--data-dir", "outer", "doctor", "--data-dir", "inner"])
     assert seen == [Path("outer"), Path("inner")]
