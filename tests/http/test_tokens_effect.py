@@ -101,7 +101,9 @@ def of_key(change: str, reason: str) -> Callable[..., Subject]:
             "grace": lambda: tenant.client.delete(f"{at}/previous-secrets"),
             "rotated": lambda: tenant.client.post(f"{at}/rotate", json={"grace_seconds": 0}),
             "role detached": lambda: tenant.client.put(f"{at}/roles", json={"role_ids": []}),
-            "role emptied": lambda: tenant.client.put(f"/roles/{role}", json={"name": f"Of the key: {change}", "permissions": []}),
+            "role emptied": lambda: tenant.client.put(
+                f"/roles/{role}", json={"name": f"Of the key: {change}", "permissions": []}
+            ),
             "revoked": lambda: here.post(REVOKE, data={"token": token}, headers=key.header),
             "revoked by another": lambda: here.post(REVOKE, data={"token": token}, headers=tenant.key.header),
         }
@@ -297,9 +299,7 @@ def test_a_token_of_one_server_is_good_at_the_other(
     assert use(here, token_for(next_door, key)).status_code == 200
 
 
-def test_a_caller_by_token_changes_nothing_any_more_once_it_is_revoked(
-    tenant: Tenant, here: httpx.Client
-) -> None:
+def test_a_caller_by_token_changes_nothing_any_more_once_it_is_revoked(tenant: Tenant, here: httpx.Client) -> None:
     token = token_for(here, tenant.key, scope="access.roles.create")
     body = {"name": "By token", "permissions": []}
     assert here.post("/roles", headers=bearer(token), json=body).status_code == 201

@@ -106,7 +106,8 @@ class TestOwnCredentials:
         key = house.make_key("viewer")
         subject = ended
         if ended != "nonsense" and ended != "a.b.c":
-            subject = key.text if ended == "disabled key" else token_for(anyone, key, expires_in="1")
+            life = {"expires_in": "1"} if ended == "expired token" else {}
+            subject = key.text if ended == "disabled key" else token_for(anyone, key, **life)
         if ended == "expired token":
             time.sleep(max(0.0, claims_of(subject)["exp"] - time.time()) + 0.01)
         elif "disabled" in ended:

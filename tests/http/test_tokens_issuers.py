@@ -297,6 +297,13 @@ class TestApart:
             assert use(anyone, issuer.token(scope=READ, **claims)).status_code == 401
         assert use(anyone, issuer.token(scope=READ, tenant=house.id)).status_code == 200
 
+    def test_nobody_trusts_hatchpay_as_another_issuer(self, anyone: httpx.Client, house: Tenant) -> None:
+        url = str(anyone.base_url).rstrip("/")
+        for issuer in (url, f"{url}/"):
+            answer = house.client.post(ISSUERS, json={"issuer": issuer, "audience": AUDIENCE, "ceiling": [READ]})
+            body = problem_of(answer)
+            assert (body["status"], body["code"], body["field"]) == (422, "invalid_field", "issuer")
+
 
 class TestWithoutTheSettingForTests:
     """On a server as it is by default, where an issuer must be out in the open, over TLS."""

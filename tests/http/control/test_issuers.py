@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.http.control.harness import URL, Tenant, World, problem_of
+from tests.http.control.harness import Tenant, World, problem_of
 from tests.support.issuer import ServedIssuer, serving_issuer
 
 from hatchpay.ids import new_id
@@ -21,6 +21,12 @@ MISSING = f"{ISSUERS}/{new_id()}"
 def issuer() -> Iterator[ServedIssuer]:
     with serving_issuer(["EdDSA", "RS256"], audience="https://api.test") as issuer:
         yield issuer
+
+
+@pytest.fixture(scope="module")
+def still(shared: World) -> tuple[World, Tenant]:
+    """For requests that change nothing."""
+    return shared, shared.onboard("Still")
 
 
 @pytest.fixture
@@ -225,7 +231,6 @@ class TestBadInput:
             ({"issuer": "https://ïd.test"}, "issuer"),
             ({"issuer": "https://id.test/" + "x" * 2048}, "issuer"),
             ({"issuer": 7}, "issuer"),
-            ({"issuer": URL}, "issuer"),
             ({"audience": ""}, "audience"),
             ({"audience": " "}, "audience"),
             ({"audience": ["https://api.test"]}, "audience"),
@@ -247,25 +252,29 @@ class TestBadInput:
         ],
     )
     def test_it_names_the_field(
-        self, world: World, tenant: Tenant, wanted: Any, changes: dict[str, Any], field: str
+        self, still: tuple[World, Tenant], wanted: Any, changes: dict[str, Any], field: str
     ) -> None:
+        world, tenant = still
         answer = world.call("POST", ISSUERS, key=tenant.admin, json={**wanted, **changes})
         assert (problem_of(answer)[0], problem_of(answer)[2]) == (422, field)
         assert get(world, tenant.admin, ISSUERS)["data"] == []
 
     @pytest.mark.parametrize("field", ["issuer", "audience", "ceiling"])
-    def test_what_is_missing_is_named(self, world: World, tenant: Tenant, wanted: Any, field: str) -> None:
+    def test_what_is_missing_is_named(self, still: tuple[World, Tenant], wanted: Any, field: str) -> None:
+        world, tenant = still
         del wanted[field]
         answer = world.call("POST", ISSUERS, key=tenant.admin, json=wanted)
         assert (problem_of(answer)[0], problem_of(answer)[2]) == (422, field)
 
-    def test_an_unreadable_body_is_malformed(self, world: World, tenant: Tenant) -> None:
+    def test_an_unreadable_body_is_malformed(self, still: tuple[World, Tenant]) -> None:
+        world, tenant = still
         for body in (b"{", b'{"issuer": 1, "issuer": 2}', b"\xff"):
             headers = {"Content-Type": "application/json"}
             answer = world.call("POST", ISSUERS, key=tenant.admin, content=body, headers=headers)
             assert problem_of(answer)[0] == 400
 
-    def test_an_id_is_a_uuid(self, world: World, tenant: Tenant) -> None:
+    def test_an_id_is_a_uuid(self, still: tuple[World, Tenant]) -> None:
+        world, tenant = still
         for method, body in (("GET", None), ("PATCH", {"status": "disabled"}), ("DELETE", None)):
             answer = world.call(method, f"{ISSUERS}/7", key=tenant.admin, json=body)
             assert problem_of(answer)[:2] == (422, "invalid_uuid")
@@ -280,8 +289,9 @@ class TestBadInput:
         ],
     )
     def test_keys_that_cannot_be_had_are_said_to_be(
-        self, world: World, tenant: Tenant, published: dict[str, Any], code: str
+        self, still: tuple[World, Tenant], published: dict[str, Any], code: str
     ) -> None:
+        world, tenant = still
         with serving_issuer() as broken:
             for name, value in published.items():
                 setattr(broken, name, value)
@@ -290,7 +300,8 @@ class TestBadInput:
         assert problem_of(answer) == (422, code, "jwks_url")
 
     def test_a_discovery_document_of_another_issuer_is_refused(
-        self, world: World, tenant: Tenant, issuer: ServedIssuer, wanted: Any
+        self, still: tuple[World, Tenant], issuer: ServedIssuer, wanted: Any
     ) -> None:
+        world, tenant = still
         answer = world.call("POST", ISSUERS, key=tenant.admin, json={**wanted, "issuer": f"{issuer.url}/"})
         assert problem_of(answer) == (422, "issuer_mismatch", "issuer")
