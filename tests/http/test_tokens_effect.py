@@ -89,6 +89,7 @@ def of_key(change: str, reason: str) -> Callable[..., Subject]:
     """A token of a key, ended by something that happens to the key."""
 
     def make(tenant: Tenant, here: httpx.Client, issuer: ServedIssuer, reader: str) -> Subject:
+        emptied = {"name": f"Of the key: {change}", "permissions": []}
         role = tenant.make_role(f"Of the key: {change}", READ) if "role" in change else reader
         key = tenant.make_key(role)
         at = f"{KEYS}/{key.id}"
@@ -101,9 +102,7 @@ def of_key(change: str, reason: str) -> Callable[..., Subject]:
             "grace": lambda: tenant.client.delete(f"{at}/previous-secrets"),
             "rotated": lambda: tenant.client.post(f"{at}/rotate", json={"grace_seconds": 0}),
             "role detached": lambda: tenant.client.put(f"{at}/roles", json={"role_ids": []}),
-            "role emptied": lambda: tenant.client.put(
-                f"/roles/{role}", json={"name": f"Of the key: {change}", "permissions": []}
-            ),
+            "role emptied": lambda: tenant.client.put(f"/roles/{role}", json=emptied),
             "revoked": lambda: here.post(REVOKE, data={"token": token}, headers=key.header),
             "revoked by another": lambda: here.post(REVOKE, data={"token": token}, headers=tenant.key.header),
         }

@@ -6,7 +6,6 @@ WAL and `synchronous=FULL`: a change that has returned is on this node's disk.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -61,11 +60,12 @@ class SqlDirectory:
         )
         event.listen(self._engine, "begin", _begin)
         with self._failing_as_one():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            lock = path.with_name(path.name + ".lock")
+            directory_migrate.create(path, lock)
             self._identity = _identity(path)
             self._listening_to = self._identity
             self.replaced = 0
-            directory_migrate.upgrade(self._engine, path.with_name(path.name + ".lock"))
+            directory_migrate.upgrade(self._engine, lock)
         self.sync_permissions(())
 
     @contextmanager

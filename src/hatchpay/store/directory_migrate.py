@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -13,9 +14,23 @@ from sqlalchemy import Connection, Engine
 from hatchpay.errors import DirectoryUnavailable
 from hatchpay.store import schema
 
-__all__ = ["upgrade"]
+__all__ = ["create", "upgrade"]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def create(path: Path, lock: Path) -> None:
+    """Make the file where there is none, for its owner only, with a write-ahead log.
+
+    Switching to the log needs the file alone, and SQLite does not wait for that: of several who begin together, one
+    does it.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    with _locked(lock):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
 
 
 def upgrade(engine: Engine, lock: Path) -> None:
