@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from tests.http.oauth import ISSUERS, REVOKE, bearer, exchange, header_of, request_id, token_for
+from tests.http.oauth import ISSUERS, REVOKE, bearer, claims_of, exchange, header_of, request_id, token_for
 from tests.support.issuer import ServedIssuer, serving_issuer
 from tests.support.server import Server, hatchpay, serving
 from tests.support.tenancy import KEYS, TRANSACTIONS, Key, Operator, Tenant, operator_of, problem_of
@@ -247,13 +247,19 @@ def test_an_older_token_gains_nothing_that_its_key_is_given_later(
     assert problem_of(here.post(TRANSACTIONS, headers=bearer(token), json={}))["permission"] == CREATE
 
 
-def test_what_is_enabled_again_works_again(tenant: Tenant, here: httpx.Client, reader: str) -> None:
+def test_what_was_issued_before_a_key_was_disabled_stays_ended_when_it_is_enabled(
+    tenant: Tenant, here: httpx.Client, reader: str
+) -> None:
     key = tenant.make_key(reader)
     token = token_for(here, key)
+    assert use(here, token).status_code == 200
+    # Tokens tell time in whole seconds.
+    time.sleep(max(0.0, claims_of(token)["iat"] + 1 - time.time()) + 0.01)
     tenant.change(key, status="disabled")
     assert use(here, token).status_code == 401
     tenant.change(key, status="enabled")
-    assert use(here, token).status_code == 200
+    assert use(here, token).status_code == 401
+    assert use(here, token_for(here, key)).status_code == 200
 
 
 def test_while_the_grace_lasts_tokens_of_both_secrets_work(tenant: Tenant, here: httpx.Client, reader: str) -> None:

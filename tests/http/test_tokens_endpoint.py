@@ -5,16 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
-from tests.http.oauth import TOKEN, basic, bearer, claims_of, grant, header_of, oauth_error, request_id, token_for
+from tests.http.oauth import (
+    INTROSPECT,
+    REVOKE,
+    TOKEN,
+    basic,
+    bearer,
+    claims_of,
+    grant,
+    header_of,
+    oauth_error,
+    request_id,
+    token_for,
+)
 from tests.support.raw import exchange as raw_exchange
 from tests.support.raw import request as raw_request
 from tests.support.server import Server
 from tests.support.tenancy import TRANSACTIONS, Key, Operator, Tenant, problem_of
 
+from hatchpay.control.app import create_control_app
+from hatchpay.control.services import Services
 from hatchpay.ids import new_id
 from hatchpay.tokens import apikey
 
@@ -34,6 +48,12 @@ def anyone(server: Server) -> Iterator[httpx.Client]:
 def key(tenant: Tenant) -> Key:
     """May read and create transactions."""
     return tenant.make_key(tenant.make_role("Till of tokens", CREATE, READ))
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, Any]:
+    paths: dict[str, Any] = create_control_app(cast(Services, None)).openapi()["paths"]
+    return paths
 
 
 def post(client: httpx.Client, body: str, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -184,6 +204,10 @@ class TestWaysToSendTheKey:
         for form in (GRANT, {**GRANT, "client_id": new_id()}, {**GRANT, "client_secret": ""}):
             answer = anyone.post(TOKEN, data=form)
             assert oauth_error(answer) == (401, "invalid_client")
+            assert answer.json()["error_description"] == (
+                "authenticate the client: "
+                "an API key's id and text by HTTP Basic or in the form, or the key in X-API-Key"
+            )
             assert answer.headers["www-authenticate"].startswith("Basic ")
             record = operator.record(request_id(answer))
             assert record is not None
@@ -219,6 +243,8 @@ class TestWaysToSendTheKey:
             anyone.post(TOKEN, data={**GRANT, "client_id": key.id, "client_secret": token}),
         ]
         assert [oauth_error(answer) for answer in answers] == [(401, "invalid_client")] * 4
+        told = {answer.json()["error_description"] for answer in answers}
+        assert told == {"a token is no client credential; send an API key"}
 
 
 class TestKeysThatAreNoGood:
@@ -266,10 +292,38 @@ class TestKeysThatAreNoGood:
         assert record is not None and (record["decision"], record["key_id"]) == ("deny", key.id)
 
 
+class TestDocumentedRefusals:
+    """The answers in the OpenAPI document are those that are given."""
+
+    def shown(self, documented: dict[str, Any], path: str, answer: httpx.Response) -> Any:
+        response = documented[path]["post"]["responses"][str(answer.status_code)]
+        return response["content"]["application/json"]["example"]
+
+    def test_one_that_is_wrong(self, anyone: httpx.Client, key: Key, documented: dict[str, Any]) -> None:
+        for path, form in {
+            TOKEN: {**GRANT, "scope": "access.roles.create"},
+            REVOKE: {"token": key.text},
+            INTROSPECT: {"token": ""},
+        }.items():
+            answer = anyone.post(path, data=form, headers=key.header)
+            assert (answer.status_code, answer.json()) == (400, self.shown(documented, path, answer))
+
+    def test_one_by_nobody_and_one_too_large(self, anyone: httpx.Client, key: Key, documented: dict[str, Any]) -> None:
+        for path in (TOKEN, REVOKE, INTROSPECT):
+            answer = anyone.post(path, data=GRANT, headers=basic(key.id, with_another_secret(key)))
+            assert (answer.status_code, answer.json()) == (401, self.shown(documented, path, answer))
+            answer = anyone.post(path, data={"token": "x" * 65_536}, headers=key.header)
+            assert (answer.status_code, answer.json()) == (413, self.shown(documented, path, answer))
+
+
 class TestForms:
     def test_an_unknown_grant_is_not_supported(self, anyone: httpx.Client, key: Key) -> None:
         for name in ("password", "authorization_code", "refresh_token", "CLIENT_CREDENTIALS", "x"):
-            assert oauth_error(grant(anyone, key, grant_type=name)) == (400, "unsupported_grant_type")
+            answer = grant(anyone, key, grant_type=name)
+            assert oauth_error(answer) == (400, "unsupported_grant_type")
+            assert answer.json()["error_description"] == (
+                "use client_credentials or urn:ietf:params:oauth:grant-type:token-exchange"
+            )
 
     @pytest.mark.parametrize(
         "body",
@@ -325,6 +379,18 @@ class TestForms:
     def test_a_credential_in_the_query_is_refused(self, anyone: httpx.Client, key: Key) -> None:
         answer = anyone.post(f"{TOKEN}?client_secret={key.text}", data=GRANT)
         assert (answer.status_code, problem_of(answer)["code"]) == (400, "credential_in_query")
+
+    @pytest.mark.parametrize("query", ["scope=x", "grant_type=client_credentials", "x", "&", "a=1&a=2", "x=%zz"])
+    def test_parameters_in_the_url_are_refused(
+        self, anyone: httpx.Client, tenant: Tenant, key: Key, query: str
+    ) -> None:
+        answer = anyone.post(f"{TOKEN}?{query}", data=GRANT, headers=key.header)
+        assert oauth_error(answer) == (400, "invalid_request")
+        assert answer.json()["error_description"] == "send the parameters in the form, not in the URL"
+        assert answer.headers["cache-control"] == "no-store"
+
+    def test_a_url_that_ends_with_a_question_mark_has_none(self, anyone: httpx.Client, key: Key) -> None:
+        assert anyone.post(f"{TOKEN}?", data=GRANT, headers=key.header).status_code == 200
 
     @pytest.mark.parametrize("path", [TOKEN, "/v1/auth/revoke", "/v1/auth/introspect"])
     def test_it_is_asked_by_post_alone(self, anyone: httpx.Client, key: Key, path: str) -> None:

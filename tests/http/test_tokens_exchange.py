@@ -10,6 +10,7 @@ import pytest
 from tests.http.oauth import (
     ACCESS_TOKEN,
     JWT,
+    REVOKE,
     TOKEN,
     basic,
     bearer,
@@ -22,7 +23,7 @@ from tests.http.oauth import (
 )
 from tests.support.issuer import ServedIssuer, serving_issuer
 from tests.support.server import Server
-from tests.support.tenancy import TRANSACTIONS, Key, Tenant, problem_of
+from tests.support.tenancy import TRANSACTIONS, Key, Tenant
 
 READ = "payment-proxy.transactions.read"
 CREATE = "payment-proxy.transactions.create"
@@ -53,6 +54,10 @@ def foreign(neighbour: Tenant) -> Iterator[ServedIssuer]:
     with serving_issuer(audience="https://exchange.test") as issuer:
         trust(neighbour, issuer, [READ], claims=MAPPING)
         yield issuer
+
+
+def statuses(client: httpx.Client, *tokens: str) -> list[int]:
+    return [client.get(TRANSACTIONS, headers=bearer(token)).status_code for token in tokens]
 
 
 class TestOwnCredentials:
@@ -100,6 +105,16 @@ class TestOwnCredentials:
         house.set_roles(key, "viewer")
         assert CREATE not in exchange(anyone, subject).json()["scope"].split()
         assert oauth_error(exchange(anyone, subject, scope=CREATE)) == (400, "invalid_scope")
+
+    def test_to_revoke_a_token_ends_what_it_was_exchanged_for(self, anyone: httpx.Client, key: Key) -> None:
+        first, other = token_for(anyone, key), token_for(anyone, key)
+        second = exchange(anyone, first).json()["access_token"]
+        third = exchange(anyone, second).json()["access_token"]
+        beside = exchange(anyone, first).json()["access_token"]
+        assert anyone.post(REVOKE, data={"token": second}, headers=key.header).status_code == 200
+        assert statuses(anyone, first, second, third, beside, other) == [200, 401, 401, 200, 200]
+        assert anyone.post(REVOKE, data={"token": first}, headers=key.header).status_code == 200
+        assert statuses(anyone, first, second, third, beside, other) == [401, 401, 401, 401, 200]
 
     @pytest.mark.parametrize("ended", ["disabled key", "disabled key's token", "expired token", "nonsense", "a.b.c"])
     def test_what_is_no_good_is_not_exchanged(self, anyone: httpx.Client, house: Tenant, ended: str) -> None:
@@ -174,14 +189,13 @@ class TestAnotherIssuersToken:
         key = house.make_key("viewer")
         with serving_issuer(audience="https://exchange.test") as issuer:
             trusted = trust(house, issuer, [READ], claims=MAPPING)
-            token = exchange(anyone, issuer.token(scope=READ), key).json()["access_token"]
-            assert anyone.get(TRANSACTIONS, headers=bearer(token)).status_code == 200
+            other = house.make_key("viewer")
+            tokens = [exchange(anyone, issuer.token(scope=READ), one).json()["access_token"] for one in (key, other)]
+            assert statuses(anyone, *tokens) == [200, 200]
             house.change(key, status="disabled")
-            assert anyone.get(TRANSACTIONS, headers=bearer(token)).status_code == 401
-            house.change(key, status="enabled")
-            assert anyone.get(TRANSACTIONS, headers=bearer(token)).status_code == 200
+            assert statuses(anyone, *tokens) == [401, 200]
             assert house.client.delete(f"/v1/auth/issuers/{trusted['id']}").status_code == 204
-            assert problem_of(anyone.get(TRANSACTIONS, headers=bearer(token)))["code"] == "invalid_token"
+            assert statuses(anyone, *tokens) == [401, 401]
 
     def test_another_tenants_user_is_nobodys_subject_here(
         self, anyone: httpx.Client, house: Tenant, neighbour: Tenant, foreign: ServedIssuer, key: Key
@@ -218,6 +232,13 @@ class TestForms:
     )
     def test_what_is_not_supported_is_refused(self, anyone: httpx.Client, key: Key, field: dict[str, str]) -> None:
         assert oauth_error(exchange(anyone, key.text, **field)) == (400, "invalid_request")
+
+    @pytest.mark.parametrize("name", ["subject_token_type", "requested_token_type"])
+    def test_a_wrong_type_is_answered_with_the_right_ones(self, anyone: httpx.Client, key: Key, name: str) -> None:
+        answer = exchange(anyone, key.text, **{name: "made-up"})
+        assert answer.json()["error_description"] == (
+            f"{name} is urn:ietf:params:oauth:token-type:access_token or urn:ietf:params:oauth:token-type:jwt"
+        )
 
     def test_a_target_elsewhere_is_refused(self, anyone: httpx.Client, key: Key) -> None:
         answer = exchange(anyone, key.text, resource="https://elsewhere.test/")

@@ -274,8 +274,26 @@ class TestApart:
             assert answer.status_code == 200
             assert tenant.record(request_id(answer)) is not None
             assert other.record(request_id(answer)) is None
-        both = use(anyone, issuer.token(aud=["https://house.test", "https://neighbour.test"], scope=READ))
-        assert both.status_code == 401
+
+    def test_a_token_for_two_tenants_stays_with_the_one_that_trusted_its_issuer_first(
+        self, anyone: httpx.Client, house: Tenant, neighbour: Tenant, issuer: ServedIssuer
+    ) -> None:
+        trust(house, issuer, [READ], claims=SCOPE, audience="https://first.test")
+        token = issuer.token(aud=["https://later.test", "https://first.test"], scope=READ)
+        assert use(anyone, token).status_code == 200
+        # Whoever names its audience later can neither break it nor take it.
+        trust(neighbour, issuer, [READ], claims=SCOPE, audience="https://later.test")
+        answer = use(anyone, token)
+        assert answer.status_code == 200
+        assert house.record(request_id(answer)) is not None
+
+    def test_a_token_that_means_two_entries_of_one_tenant_is_refused(
+        self, anyone: httpx.Client, house: Tenant, issuer: ServedIssuer
+    ) -> None:
+        for audience in ("https://one.test", "https://two.test"):
+            trust(house, issuer, [READ], claims=SCOPE, audience=audience)
+        assert use(anyone, issuer.token(aud="https://two.test", scope=READ)).status_code == 200
+        assert use(anyone, issuer.token(aud=["https://one.test", "https://two.test"], scope=READ)).status_code == 401
 
     def test_two_issuers_with_one_kid_are_two_issuers(
         self, anyone: httpx.Client, house: Tenant, issuer: ServedIssuer, shared: ServedIssuer, mapped: Any

@@ -25,7 +25,7 @@ from tests.support.tenancy import TRANSACTIONS, Key, Tenant, problem_of
 
 READ = "payment-proxy.transactions.read"
 CREATE = "payment-proxy.transactions.create"
-NONSENSE = ["x", "a.b.c", "...", "hp_live_x", "eyJhbGciOiJub25lIn0.e30.", "é", "a b", "x" * 20_000, "1.2.3.4.5"]
+NONSENSE = ["x", "a.b.c", "...", "hp_", "hp_prod_x", "eyJhbGciOiJub25lIn0.e30.", "é", "a b", "x" * 20_000, "1.2.3.4.5"]
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,19 @@ class TestRevocation:
     @pytest.mark.parametrize("token", NONSENSE)
     def test_what_is_no_token_needs_no_ending(self, anyone: httpx.Client, key: Key, token: str) -> None:
         assert revoke(anyone, token, key).status_code == 200
+
+    @pytest.mark.parametrize("text", ["hp_live_x", "hp_test_", "hp_live_00ExampleKeyIdentifier"])
+    def test_a_key_is_not_ended_as_a_token_is(
+        self, anyone: httpx.Client, house: Tenant, key: Key, warden: Key, text: str
+    ) -> None:
+        for sent in (text, key.text):
+            answer = revoke(anyone, sent, warden)
+            assert oauth_error(answer) == (400, "unsupported_token_type")
+            assert answer.json()["error_description"] == "this is an API key; disable or delete it instead"
+            record = house.record(request_id(answer))
+            assert record is not None
+            assert (record["reason"], record["decision"]) == ("unsupported_token_type", "allow")
+        assert anyone.get(TRANSACTIONS, headers=key.header).status_code == 200
 
     def test_nor_does_what_has_ended_or_was_never_signed(self, anyone: httpx.Client, key: Key) -> None:
         expired = token_for(anyone, key, expires_in="1")
@@ -259,6 +272,20 @@ class TestForms:
         headers = {"Content-Type": "application/x-www-form-urlencoded", **key.header}
         answer = anyone.post(path, content=body, headers=headers)
         assert oauth_error(answer) == (400, "invalid_request")
+
+    @pytest.mark.parametrize("body", ["", "token=", "token_type_hint=access_token"])
+    def test_a_form_without_a_token_is_told_so(self, anyone: httpx.Client, key: Key, path: str, body: str) -> None:
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **key.header}
+        answer = anyone.post(path, content=body, headers=headers)
+        assert answer.json() == {"error": "invalid_request", "error_description": "token is required"}
+
+    def test_parameters_in_the_url_are_refused(self, anyone: httpx.Client, house: Tenant, key: Key, path: str) -> None:
+        token = token_for(anyone, key)
+        for query in ("token_type_hint=x", "x", "&", "x=1&x=2"):
+            answer = anyone.post(f"{path}?{query}", data={"token": token}, headers=key.header)
+            assert oauth_error(answer) == (400, "invalid_request")
+            assert answer.json()["error_description"] == "send the parameters in the form, not in the URL"
+        assert works(anyone, token)
 
     def test_only_a_form_is_a_form(self, anyone: httpx.Client, key: Key, path: str) -> None:
         answer = anyone.post(path, json={"token": "x"}, headers=key.header)

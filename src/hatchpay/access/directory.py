@@ -79,7 +79,10 @@ class SecretRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A key with its roles and secrets, newest secret first. `deleted_us` is None while the key exists."""
+    """A key with its roles and secrets, newest secret first. `deleted_us` is None while the key exists.
+
+    `enabled_from_us` is set once it was enabled after having been disabled.
+    """
 
     id: str
     tenant_id: str
@@ -88,6 +91,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment
     owner: str | None = None
     enabled: bool = True
+    enabled_from_us: int | None = None
     expires_us: int | None = None
     business_unit_ids: tuple[str, ...] | None = None
     allowed_cidrs: tuple[str, ...] | None = None

@@ -79,7 +79,7 @@ class Issuers:
             id="",
             tenant_id=actor.principal.tenant_id,
             issuer=issuer,
-            audience=checks.audience(wanted.audience),
+            audience=_audience(wanted.audience, issuer),
             jwks_url=self._jwks_url(wanted.jwks_url),
             algorithms=_algorithms(wanted.algorithms),
             ceiling=_ceiling(wanted.ceiling),
@@ -166,7 +166,7 @@ class Issuers:
     def _changed(self, row: IssuerRow, changes: IssuerChanges) -> IssuerRow:
         wanted: dict[str, object] = {}
         if changes.audience is not UNSET:
-            wanted["audience"] = checks.audience(changes.audience)
+            wanted["audience"] = _audience(changes.audience, row.issuer)
         if changes.jwks_url is not UNSET:
             wanted["jwks_url"] = self._jwks_url(changes.jwks_url)
         if changes.algorithms is not UNSET:
@@ -211,6 +211,14 @@ def _algorithms(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value or not set(value) <= set(ISSUER_ALGORITHMS):
         raise InvalidInput(f"algorithms are one or more of {', '.join(ISSUER_ALGORITHMS)}", field="algorithms")
     return checks.distinct(value, "algorithms", "duplicate_algorithm")
+
+
+def _audience(value: str, issuer: str) -> str:
+    """Not the issuer's own `/userinfo`, which the tokens of many of its users name besides what they are for."""
+    audience = checks.audience(value)
+    if audience == f"{issuer.rstrip('/')}/userinfo":
+        raise InvalidInput("the audience is the API that tokens are for, not the issuer's own", field="audience")
+    return audience
 
 
 def _ceiling(value: tuple[str, ...]) -> frozenset[str]:

@@ -240,6 +240,8 @@ def _changed(work: Work, key: KeyRow, changes: KeyChanges) -> KeyRow:
         if changes.status not in {"enabled", "disabled"}:
             raise InvalidInput("status is enabled or disabled", field="status")
         wanted["enabled"] = changes.status == "enabled"
+        if wanted["enabled"] and not key.enabled:
+            wanted["enabled_from_us"] = work.now
     if changes.owner is not UNSET:
         wanted["owner"] = checks.owner(changes.owner)
     if changes.expires_at_us is not UNSET:

@@ -74,12 +74,13 @@ class SigningKeys:
     def rotate(
         self, actor: Actor, algorithm: SigningAlgorithm = DEFAULT_ALGORITHM, publish_for_s: int = PUBLISH_FOR_S
     ) -> SigningKeyView:
-        """A new key, which signs once it has been published for so many seconds."""
+        """A new key, which signs once it has been published for so many seconds; at once where none signs now."""
         if not 0 <= publish_for_s <= _LONGEST_PUBLISH_S:
             raise InvalidInput(f"publish_for is 0 to {_LONGEST_PUBLISH_S} seconds", field="publish_for")
         with self._changing(actor) as work:
-            first = all(row.retired_us is not None for row in work.transaction.signing_keys())
-            row = self._add(work, algorithm, work.now if first else work.now + publish_for_s * _US)
+            rows = work.transaction.signing_keys()
+            signs = any(row.retired_us is None and row.signs_from_us <= work.now for row in rows)
+            row = self._add(work, algorithm, work.now + publish_for_s * _US if signs else work.now)
             return _view_of(row.kid, work)
 
     def retire(self, actor: Actor, kid: str, *, force: bool = False) -> SigningKeyView:
@@ -140,7 +141,7 @@ class Signer:
             default=None,
         )
         if own is None:
-            raise Unavailable("no key signs tokens yet", code="signing_key_missing")
+            raise Unavailable("no key signs tokens: run hatchpay signing-keys rotate", code="signing_key_missing")
         if self._open is None or self._open.kid != own.kid:
             try:
                 self._open = signing.unseal(own.sealed, self._kek(), own.algorithm, own.kid)

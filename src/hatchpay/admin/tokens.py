@@ -29,6 +29,7 @@ REVOKE: Final = "auth.tokens.revoke"
 READ: Final = "auth.tokens.read"
 _US: Final = 1_000_000
 _USER: Final = "user:"
+_MOST_EXCHANGES: Final = 8
 
 
 class Tokens:
@@ -85,6 +86,9 @@ class Tokens:
             "scope": " ".join(permissions),
             "secret_version": proven.secret_version,
         }
+        ancestors = _ancestors(principal.token)
+        if ancestors:
+            claims["ancestors"] = ancestors
         if principal.token is not None and principal.token.issuer_id is not None:
             claims["user_issuer"] = principal.token.issuer_id
             claims["user_permissions"] = sorted(principal.token.claimed_permissions.intersection(permissions))
@@ -139,6 +143,15 @@ class Tokens:
         if not 1 <= wanted_s <= MAX_LIFE_S:
             raise InvalidInput(f"a token lives 1 to {MAX_LIFE_S} seconds", field="expires_in")
         return wanted_s
+
+
+def _ancestors(token: TokenUse | None) -> tuple[str, ...]:
+    """Of a token that is exchanged for `token`. Another issuer's token is none: it cannot be revoked here."""
+    if token is None or token.id is None or token.permissions is None:
+        return ()
+    if len(token.ancestors) >= _MOST_EXCHANGES:
+        raise Forbidden("the token was exchanged too often", code="invalid_grant")
+    return (*token.ancestors, token.id)
 
 
 def _narrowed(principal: Principal, scope: str | None) -> list[str]:

@@ -16,6 +16,7 @@ import msgspec
 from hatchpay.access.directory import KeyRow, RoleRow, reach, user_reach
 from hatchpay.admin.ports import Directory, DirectoryTransaction, DirectoryView
 from hatchpay.admin.views import Actor
+from hatchpay.audit.naming import recorded_id
 from hatchpay.audit.record import Change
 from hatchpay.audit.redact import redact_text
 from hatchpay.clock import Clock
@@ -110,7 +111,7 @@ class Work:
                 request_id=self.actor.request_id,
                 tenant_id=tenant_id or self.tenant_id,
                 at_us=self.now,
-                actor=self.actor.principal.id,
+                actor=recorded_id(self.actor.principal),
                 event=event,
                 subject_id=subject_id,
                 detail=msgspec.json.encode(detail, order="deterministic"),
@@ -163,7 +164,7 @@ def _authority(view: DirectoryView, actor: Actor, now: int) -> Reach:
         found(view.tenant(principal.tenant_id), "tenant")
         return Reach(frozenset(principal.grants), principal.limits)
     token = principal.token
-    if token is not None and token.id is not None and view.is_revoked(token.id):
+    if token is not None and any(view.is_revoked(one) for one in (*token.ancestors, token.id) if one is not None):
         raise Unauthenticated("the caller's token was revoked")
     if principal.key_id is None:
         return _users_authority(view, principal, token)

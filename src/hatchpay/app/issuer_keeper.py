@@ -1,5 +1,7 @@
-"""Runs the fetching of issuers' keys beside the requests: in threads of its own, so that a slow issuer holds up nobody
-else's work.
+"""Runs the fetching of issuers' keys beside the requests.
+
+In threads of its own, one fetch at a time for each tenant, and what a request waits for apart from what is merely due:
+so slow issuers hold up nobody but the tenant that trusts them.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ class IssuerKeeper:
         self._trust = trust
         self._take_over = take_over
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hatchpay-issuers")
+        self._asking = ThreadPoolExecutor(_THREADS, thread_name_prefix="hatchpay-issuers-asked")
+        self._turns: dict[tuple[str, bool], asyncio.Lock] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._asked: dict[str, float] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -45,6 +49,7 @@ class IssuerKeeper:
         await asyncio.gather(*tasks, return_exceptions=True)
         # A fetch that is under way ends at its own deadline; nobody waits for what it brings.
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._asking.shutdown(wait=False, cancel_futures=True)
 
     def want(self, issuer_id: str) -> Callable[[], Awaitable[None]] | None:
         """For a token with an unknown `kid`: how to wait for its issuer's keys, or None where a fetch is not due."""
@@ -81,8 +86,12 @@ class IssuerKeeper:
             self._refresh.refresh(issuer_id, asked=asked)
             self._take_over()
 
+        entry = self._trust().issuers.get(issuer_id)
+        turn = self._turns.setdefault((issuer_id if entry is None else entry.tenant_id, asked), asyncio.Lock())
+        threads = self._asking if asked else self._threads
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, fetch)
+            async with turn:
+                await asyncio.get_running_loop().run_in_executor(threads, fetch)
         except Exception as error:
             # Whatever it is, the next look tries again.
             named = error.code if isinstance(error, HatchPayError) else type(error).__name__

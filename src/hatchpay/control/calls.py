@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Final, ParamSpec, TypeVar, cast
 
 import anyio
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
@@ -16,7 +17,7 @@ from hatchpay.control.query import NoQuery, query
 from hatchpay.control.services import Services
 from hatchpay.errors import Unavailable
 
-__all__ = ["CurrentServices", "NoParameters", "PathId", "read", "write"]
+__all__ = ["CurrentServices", "NoParameters", "PathId", "read", "write", "write_apart"]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -40,13 +41,24 @@ async def read(use_case: Callable[Given, Result], *args: Given.args, **kwargs: G
     return await run_sync(lambda: use_case(*args, **kwargs))
 
 
+async def write_apart(
+    services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """As `write`, for use cases that wait for others' servers: nobody else's calls wait for those."""
+    return await _write(services, lambda: use_case(*args, **kwargs), services.fetching.limiter)
+
+
 async def write(
     services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
 ) -> Result:
     """Raises Unavailable `change_delayed` where the change is stored but not in force yet."""
+    return await _write(services, lambda: use_case(*args, **kwargs), None)
+
+
+async def _write(services: Services, call: Callable[[], Result], limiter: CapacityLimiter | None) -> Result:
     # A caller who hangs up must not leave a change behind that is stored and not in force.
     with anyio.CancelScope(shield=True):
-        result = await run_sync(lambda: use_case(*args, **kwargs))
+        result = await run_sync(call, limiter=limiter)
         try:
             await services.changed()
         except Exception as error:

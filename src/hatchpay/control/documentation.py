@@ -16,7 +16,7 @@ from hatchpay.control.json_body import Body
 from hatchpay.control.query import Query
 from hatchpay.control.routes import CONTROL_ROUTES
 
-__all__ = ["document", "documented"]
+__all__ = ["TOKEN_FORM", "TOKEN_ONLY_FORM", "document", "documented", "oauth_documented", "open_documented"]
 
 Json = dict[str, Any]
 _REF: Final = "#/components/schemas/{name}"
@@ -55,10 +55,50 @@ _OAUTH_ERROR: Final[Json] = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
 }
-_OAUTH_REFUSALS: Final = (
-    ("400", "The request is wrong", {"error": "invalid_scope", "error_description": "scope names too much"}),
-    ("401", "No client, or none that is known", {"error": "invalid_client", "error_description": "not known"}),
-)
+_NO_CLIENT: Final[Json] = {"error": "invalid_client", "error_description": "the client is not known"}
+_TOO_LARGE: Final[Json] = {"error": "invalid_request", "error_description": "the form is too large"}
+_OAUTH_DESCRIPTION: Final = """The client is an API key, sent in one way only: in `X-API-Key`; its id and text by HTTP
+Basic; the same two as `client_id` and `client_secret` in the form; or the key as `Authorization: Bearer`. A token is no
+client credential. All parameters stand in the form, none in the URL; one without a value counts as left out."""
+_EXCHANGE_DESCRIPTION: Final = """
+A key or a token of this server may be exchanged without a client; the token of another issuer may not."""
+_TOKEN_TYPES: Final = [
+    "urn:ietf:params:oauth:token-type:access_token",
+    "urn:ietf:params:oauth:token-type:jwt",
+]
+_CLIENT_FIELDS: Final[Json] = {
+    "client_id": {"type": "string", "format": "uuid", "description": "The key's id"},
+    "client_secret": {"type": "string", "format": "password", "description": "The key's text"},
+}
+TOKEN_FORM: Final[Json] = {
+    "type": "object",
+    "required": ["grant_type"],
+    "properties": {
+        "grant_type": {
+            "type": "string",
+            "enum": ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"],
+        },
+        "scope": {"type": "string", "description": "Permissions, separated by spaces; all without it"},
+        "expires_in": {"type": "integer", "minimum": 1, "maximum": 43_200, "description": "Seconds"},
+        **_CLIENT_FIELDS,
+        "subject_token": {"type": "string", "description": "For an exchange: a key, or a token"},
+        "subject_token_type": {"type": "string", "enum": _TOKEN_TYPES, "description": "Goes with subject_token"},
+        "requested_token_type": {"type": "string", "enum": _TOKEN_TYPES, "default": _TOKEN_TYPES[0]},
+        "resource": {"type": "string", "format": "uri", "description": "This server; anything else is invalid_target"},
+        "audience": {"type": "string", "description": "This server; anything else is invalid_target"},
+    },
+}
+"""What the token endpoint takes."""
+TOKEN_ONLY_FORM: Final[Json] = {
+    "type": "object",
+    "required": ["token"],
+    "properties": {
+        "token": {"type": "string"},
+        "token_type_hint": {"type": "string", "description": "Makes no difference"},
+        **_CLIENT_FIELDS,
+    },
+}
+"""What the endpoints take that revoke and inspect a token."""
 _PROBLEMS: Final[dict[int, tuple[str, Json]]] = {
     400: (
         "The request cannot be read, or is ambiguous",
@@ -142,10 +182,14 @@ def documented(
     return {"operation_id": operation_id, "summary": summary, "status_code": status, "openapi_extra": extra}
 
 
-def oauth_documented(operation_id: str, summary: str, form: Json, example: Json | None) -> Json:
-    """As `documented`, for an OAuth endpoint: it takes a form, and answers refusals in OAuth's own shape."""
-    fields = {name: {"type": "string"} for name in form}
-    schema = {"type": "object", "properties": fields, "additionalProperties": {"type": "string"}}
+def oauth_documented(
+    operation_id: str, summary: str, form: tuple[Json, Json], example: Json | None, refusal: Json
+) -> Json:
+    """As `documented`, for an OAuth endpoint: it takes a form, and answers refusals in OAuth's own shape.
+
+    `form` is its schema and an example of it; `refusal` is an answer with status 400.
+    """
+    schema, sent = form
     success: Json = {"description": summary}
     if example is not None:
         success["content"] = {"application/json": {"schema": {"type": "object"}, "example": example}}
@@ -154,10 +198,16 @@ def oauth_documented(operation_id: str, summary: str, form: Json, example: Json 
             "description": description,
             "content": {"application/json": {"schema": _OAUTH_ERROR, "example": sample}},
         }
-        for status, description, sample in _OAUTH_REFUSALS
+        for status, description, sample in (
+            ("400", "The request is wrong", refusal),
+            ("401", "No client, or none that is known", _NO_CLIENT),
+            ("413", "The form is too large", _TOO_LARGE),
+        )
     }
+    exchanges = "subject_token" in schema["properties"]
     extra: Json = {
-        "requestBody": {"required": True, "content": {_FORM: {"schema": schema, "example": form}}},
+        "description": _OAUTH_DESCRIPTION + (_EXCHANGE_DESCRIPTION if exchanges else ""),
+        "requestBody": {"required": True, "content": {_FORM: {"schema": schema, "example": sent}}},
         "responses": {"200": success, **refused, "503": _problem(503)},
         "security": [{"apiKey": []}, {"basic": []}, {"bearer": []}, {}],
     }

@@ -9,12 +9,15 @@ from hatchpay.errors import HatchPayError, problem
 __all__ = [
     "CHANGE_ISSUER",
     "INTROSPECTION",
+    "INTROSPECTION_REFUSED",
     "ISSUER",
     "JWKS",
     "METADATA",
     "TOKEN",
     "TOKEN_FORM",
+    "REVOCATION_REFUSED",
     "TOKEN_ONLY_FORM",
+    "TOKEN_REFUSED",
     "TRUST_ISSUER",
     "BUSINESS_UNIT",
     "CHANGE_KEY",
@@ -196,7 +199,7 @@ ISSUER: Final[Example] = {
     "created_at": _MADE,
     "updated_at": _MADE,
 }
-TOKEN_FORM: Final[Example] = {"grant_type": "client_credentials", "scope": "access.roles.read", "expires_in": "900"}
+TOKEN_FORM: Final[Example] = {"grant_type": "client_credentials", "scope": "access.roles.read", "expires_in": 900}
 TOKEN: Final[Example] = {
     "access_token": _TOKEN_TEXT,
     "token_type": "Bearer",
@@ -220,6 +223,15 @@ INTROSPECTION: Final[Example] = {
     "permissions": ["access.roles.read"],
     "business_units": None,
 }
+TOKEN_REFUSED: Final[Example] = {
+    "error": "invalid_scope",
+    "error_description": "scope names a permission that the credential does not hold",
+}
+REVOCATION_REFUSED: Final[Example] = {
+    "error": "unsupported_token_type",
+    "error_description": "this is an API key; disable or delete it instead",
+}
+INTROSPECTION_REFUSED: Final[Example] = {"error": "invalid_request", "error_description": "token is required"}
 JWKS: Final[Example] = {
     "keys": [
         {
@@ -232,8 +244,16 @@ JWKS: Final[Example] = {
         }
     ]
 }
+_METHODS: Final = ["client_secret_basic", "client_secret_post"]
 METADATA: Final[Example] = {
     "issuer": _URL,
     "token_endpoint": f"{_URL}/v1/auth/token",
+    "token_endpoint_auth_methods_supported": _METHODS,
     "jwks_uri": f"{_URL}/.well-known/jwks.json",
+    "revocation_endpoint": f"{_URL}/v1/auth/revoke",
+    "revocation_endpoint_auth_methods_supported": _METHODS,
+    "introspection_endpoint": f"{_URL}/v1/auth/introspect",
+    "introspection_endpoint_auth_methods_supported": _METHODS,
+    "grant_types_supported": ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"],
+    "response_types_supported": [],
 }

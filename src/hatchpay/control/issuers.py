@@ -11,7 +11,7 @@ from hatchpay.admin.views import Page
 from hatchpay.control import examples
 from hatchpay.control.answers import json_answer, no_content
 from hatchpay.control.caller import CurrentActor
-from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write
+from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write, write_apart
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
 from hatchpay.control.models import ChangeIssuer, TrustIssuer
@@ -43,7 +43,7 @@ async def create(
     _: NoParameters,
     body: Annotated[TrustIssuer, Depends(json_body(TrustIssuer))],
 ) -> Response:
-    issuer = await write(services, services.issuers.create, who, body.wanted())
+    issuer = await write_apart(services, services.issuers.create, who, body.wanted())
     return json_answer(issuer, 201, location=f"{_ISSUERS}/{issuer.id}")
 
 
@@ -92,7 +92,7 @@ async def change(
     issuer_id: PathId,
     body: Annotated[ChangeIssuer, Depends(json_body(ChangeIssuer))],
 ) -> Response:
-    return json_answer(await write(services, services.issuers.update, who, issuer_id, body.changes()))
+    return json_answer(await write_apart(services, services.issuers.update, who, issuer_id, body.changes()))
 
 
 @router.delete(

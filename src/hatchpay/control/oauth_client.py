@@ -25,6 +25,10 @@ from hatchpay.identity.networks import allow
 __all__ = ["Endpoint"]
 
 _SCHEME: Final = re.compile(r"(basic|bearer) +(\S+)\Z", re.IGNORECASE)
+_TOKEN: Final = re.compile(r"ey[0-9A-Za-z_-]*\.[0-9A-Za-z_-]*\.[0-9A-Za-z_-]*\Z")
+_MISSING: Final = (
+    "authenticate the client: an API key's id and text by HTTP Basic or in the form, or the key in X-API-Key"
+)
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -57,7 +61,7 @@ class Endpoint:
         """Raises OAuthRefusal (`invalid_client`) where none is proven."""
         client = self.client_if_sent()
         if client is None:
-            raise _no_client("credential_missing")
+            raise _no_client("credential_missing", _MISSING)
         return client
 
     def client_if_sent(self) -> Authenticated | None:
@@ -69,6 +73,8 @@ class Endpoint:
         proven = self._admitted(outcome)
         self._tell(outcome)
         if not isinstance(proven, Authenticated):
+            if _TOKEN.match(sent.secret):
+                raise _no_client(proven, "a token is no client credential; send an API key")
             raise _no_client(proven)
         if sent.client_id is not None and sent.client_id != proven.principal.key_id:
             raise _no_client("client_id_wrong")
@@ -137,5 +143,5 @@ class Endpoint:
         return _Sent(unquote_plus(client_id), unquote_plus(secret))
 
 
-def _no_client(reason: str) -> OAuthRefusal:
-    return OAuthRefusal("the client is not known", code="invalid_client", status=401, reason=reason)
+def _no_client(reason: str, detail: str = "the client is not known") -> OAuthRefusal:
+    return OAuthRefusal(detail, code="invalid_client", status=401, reason=reason)

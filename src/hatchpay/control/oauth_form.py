@@ -49,7 +49,11 @@ class OAuthRefusal(HatchPayError):
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """The fields that have a value. Raises OAuthRefusal (`invalid_request`) for anything else than one clear form."""
+    """The fields that have a value. Raises OAuthRefusal (`invalid_request`) for anything else than one clear form, and
+    for parameters in the URL (RFC 6749, section 2.3.1).
+    """
+    if request.scope.get("query_string"):
+        raise OAuthRefusal("send the parameters in the form, not in the URL")
     types = request.headers.getlist("content-type")
     media = types[0].partition(";")[0].strip().lower() if len(types) == 1 else ""
     encodings = [value for value in request.headers.getlist("content-encoding") if value.lower() != "identity"]
@@ -86,6 +90,8 @@ async def _read(request: Request) -> bytes:
 
 def _pairs(data: bytes) -> list[tuple[str, str]]:
     pairs = None
+    if not data:
+        return []
     if _BROKEN.search(data):
         raise OAuthRefusal("the form cannot be read")
     with contextlib.suppress(ValueError):

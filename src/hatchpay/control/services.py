@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from anyio import CapacityLimiter
 
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.issuers import Issuers
@@ -17,7 +19,22 @@ from hatchpay.control.published import PublishedKeys
 from hatchpay.identity.authenticator import ApiKeyAuthenticator
 from hatchpay.identity.tokens import TokenAuthenticator
 
-__all__ = ["Services"]
+__all__ = ["Apart", "Services"]
+
+
+class Apart:
+    """Threads of their own for calls that wait for others' servers."""
+
+    def __init__(self, threads: int = 4) -> None:
+        self._threads = threads
+        self._limiter: CapacityLimiter | None = None
+
+    @property
+    def limiter(self) -> CapacityLimiter:
+        # Made on first use: it belongs to the loop that runs then.
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(self._threads)
+        return self._limiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +53,4 @@ class Services:
     published: PublishedKeys
     history: History
     changed: Callable[[], Awaitable[None]]
+    fetching: Apart = field(default_factory=Apart)

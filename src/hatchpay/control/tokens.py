@@ -15,8 +15,8 @@ from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.tokens import READ
 from hatchpay.admin.views import Actor
 from hatchpay.control import examples
-from hatchpay.control.calls import CurrentServices, NoParameters, read, write
-from hatchpay.control.documentation import oauth_documented
+from hatchpay.control.calls import CurrentServices, read, write
+from hatchpay.control.documentation import TOKEN_FORM, TOKEN_ONLY_FORM, oauth_documented
 from hatchpay.control.oauth_client import Endpoint
 from hatchpay.control.oauth_form import OAuthRefusal, read_form, refusal_answer
 from hatchpay.control.services import Services
@@ -29,6 +29,7 @@ __all__ = ["router"]
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
+_KEY_PREFIXES: Final = ("hp_live_", "hp_test_")
 _TOKEN_TYPES: Final = frozenset({_ACCESS_TOKEN, _JWT})
 _STANDARD_CLAIMS: Final = ("iss", "aud", "iat", "nbf", "exp", "jti")
 
@@ -37,27 +38,42 @@ router: Final = APIRouter(tags=["Tokens"], default_response_class=Response)
 
 @router.post(
     "/v1/auth/token",
-    **oauth_documented("issueToken", "Exchange a key for a token", examples.TOKEN_FORM, examples.TOKEN),
+    **oauth_documented(
+        "issueToken",
+        "Exchange a key for a token",
+        (TOKEN_FORM, examples.TOKEN_FORM),
+        examples.TOKEN,
+        examples.TOKEN_REFUSED,
+    ),
 )
-async def token(request: Request, services: CurrentServices, _: NoParameters) -> Response:
+async def token(request: Request, services: CurrentServices) -> Response:
     async def answer(endpoint: Endpoint) -> Response:
         grant = endpoint.required("grant_type")
         if grant == "client_credentials":
             return await _client_credentials(endpoint, services)
         if grant == _EXCHANGE:
             return await _token_exchange(endpoint, services)
-        raise OAuthRefusal("this grant type is not supported", code="unsupported_grant_type")
+        raise OAuthRefusal(f"use client_credentials or {_EXCHANGE}", code="unsupported_grant_type")
 
     return await _answered(request, services, answer)
 
 
 @router.post(
-    "/v1/auth/revoke", **oauth_documented("revokeToken", "Revoke a token at once", examples.TOKEN_ONLY_FORM, None)
+    "/v1/auth/revoke",
+    **oauth_documented(
+        "revokeToken",
+        "Revoke a token at once",
+        (TOKEN_ONLY_FORM, examples.TOKEN_ONLY_FORM),
+        None,
+        examples.REVOCATION_REFUSED,
+    ),
 )
-async def revoke(request: Request, services: CurrentServices, _: NoParameters) -> Response:
+async def revoke(request: Request, services: CurrentServices) -> Response:
     async def answer(endpoint: Endpoint) -> Response:
         client = endpoint.client()
         text = endpoint.required("token")
+        if text.startswith(_KEY_PREFIXES):
+            raise OAuthRefusal("this is an API key; disable or delete it instead", code="unsupported_token_type")
         try:
             claims = services.token_authenticator.own_claims(text)
         except InvalidToken as error:
@@ -81,10 +97,14 @@ async def revoke(request: Request, services: CurrentServices, _: NoParameters) -
 @router.post(
     "/v1/auth/introspect",
     **oauth_documented(
-        "introspectToken", "Say whether a token is good, and for what", examples.TOKEN_ONLY_FORM, examples.INTROSPECTION
+        "introspectToken",
+        "Say whether a token is good, and for what",
+        (TOKEN_ONLY_FORM, examples.TOKEN_ONLY_FORM),
+        examples.INTROSPECTION,
+        examples.INTROSPECTION_REFUSED,
     ),
 )
-async def introspect(request: Request, services: CurrentServices, _: NoParameters) -> Response:
+async def introspect(request: Request, services: CurrentServices) -> Response:
     async def answer(endpoint: Endpoint) -> Response:
         client = endpoint.client()
         text = endpoint.required("token")
@@ -129,12 +149,12 @@ async def _token_exchange(endpoint: Endpoint, services: Services) -> Response:
     client = endpoint.client_if_sent()
     text = endpoint.required("subject_token")
     if endpoint.required("subject_token_type") not in _TOKEN_TYPES:
-        raise OAuthRefusal("the type of the subject token is not supported")
+        raise OAuthRefusal(f"subject_token_type is {_ACCESS_TOKEN} or {_JWT}")
     if "actor_token" in endpoint.form:
         raise OAuthRefusal("actor tokens are not supported")
     wanted = endpoint.form.get("requested_token_type", _ACCESS_TOKEN)
     if wanted not in _TOKEN_TYPES:
-        raise OAuthRefusal("the requested type of token is not supported")
+        raise OAuthRefusal(f"requested_token_type is {_ACCESS_TOKEN} or {_JWT}")
     wish = _wish(endpoint, services)
     subject = await endpoint.subject(text)
     try:

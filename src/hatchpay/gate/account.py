@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
+from hatchpay.audit.naming import recorded_id, recorded_token_id
 from hatchpay.audit.record import Record, State
 from hatchpay.audit.redact import redact_headers, redact_text, redact_url
 from hatchpay.gate.admission import Verdict
@@ -63,7 +64,6 @@ class Account:
         head, verdict, decision = self._head, self._verdict, self._verdict.decision
         principal, claimed, match = verdict.principal, verdict.claimed, verdict.match
         owner = principal or claimed
-        token = None if principal is None else principal.token
         body = self._intake.redacted(final=finished is not None)
         url, headers = _redacted_head(head)
         built = perf_counter_ns()
@@ -78,7 +78,7 @@ class Account:
             headers,
             verdict.correlation_id,
             verdict.unit,
-            None if principal is None else _named(principal.id, principal.issuer_id),
+            None if principal is None else recorded_id(principal),
             None if principal is None else principal.key_id,
             claimed.key_id if principal is None and claimed is not None else None,
             verdict.secret_version,
@@ -98,14 +98,9 @@ class Account:
             (finished - self._handler_from) // 1000 if finished and decision.outcome == "allow" else 0,
             (built - finished) // 1000 if finished else 0,
             state,
-            None if token is None or token.id is None else _named(token.id, token.issuer_id),
+            None if principal is None else recorded_token_id(principal),
             None if principal is None else principal.issuer_id,
         )
-
-
-def _named(text: str, issuer_id: str | None) -> str:
-    """What another issuer calls its users and tokens may be anything."""
-    return text if issuer_id is None else redact_text(text)
 
 
 def _redacted_head(head: RequestHead) -> tuple[str, dict[str, str]]:

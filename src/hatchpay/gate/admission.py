@@ -77,6 +77,7 @@ class Admission:
         is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         self._authenticators = tuple(authenticators)
+        self._of_keys = tuple(one for one in authenticators if not one.bearer_only)
         self._routes = routes
         self._proxies = proxies
         self._only_proxies = only_proxies
@@ -114,8 +115,10 @@ class Admission:
 
     def _admit(self, head: RequestHead, credential: str | None, verdict: Verdict) -> None:
         verdict.match = self._routes.match(head.method, head.path)
-        if credential is not None and not self._authenticate(credential, verdict):
-            return
+        if credential is not None:
+            knowing = self._of_keys if b"x-api-key" in head.watched else self._authenticators
+            if not self._authenticate(credential, knowing, verdict):
+                return
         self._decide(verdict)
         if verdict.refusal is None and verdict.match is not None:
             source = verdict.match.route.unit
@@ -133,9 +136,9 @@ class Admission:
         if denial is not None:
             verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
 
-    def _authenticate(self, credential: str, verdict: Verdict) -> bool:
+    def _authenticate(self, credential: str, knowing: Sequence[Authenticator], verdict: Verdict) -> bool:
         """False where the request ends here. Open routes need nobody, so an invalid credential does not close them."""
-        for authenticator in self._authenticators:
+        for authenticator in knowing:
             outcome = authenticator.authenticate(credential)
             if isinstance(outcome, Unsettled):
                 verdict.wait, outcome = outcome.wait, outcome.invalid
@@ -156,7 +159,7 @@ class Admission:
     def _decide(self, verdict: Verdict) -> None:
         decision = decide(verdict.principal, verdict.match)
         if decision.outcome == "deny":
-            verdict.deny(decision, _refusal(decision))
+            verdict.deny(decision, _refusal(decision, verdict.principal))
             return
         verdict.decision = decision
         if decision.rule != "route:open" and not self._is_current():
@@ -182,9 +185,10 @@ class Admission:
         return None
 
 
-def _refusal(decision: Decision) -> HatchPayError:
+def _refusal(decision: Decision, principal: Principal | None) -> HatchPayError:
     if decision.missing is not None:
-        return Forbidden(f"the key lacks the permission {decision.missing}", permission=decision.missing)
+        bearer = "key" if principal is None or principal.token is None else "token"
+        return Forbidden(f"the {bearer} lacks the permission {decision.missing}", permission=decision.missing)
     if decision.reason == "credential_missing":
         return Unauthenticated(_DETAILS[decision.reason], code=decision.reason)
     return Forbidden(_DETAILS[decision.reason], code=decision.reason)

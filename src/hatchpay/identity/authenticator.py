@@ -75,6 +75,11 @@ Rehash = Callable[[str, str, int], None]
 
 
 class Authenticator(Protocol):
+    """`bearer_only`: its credentials stand in `Authorization`, never in `X-API-Key`."""
+
+    @property
+    def bearer_only(self) -> bool: ...
+
     def authenticate(self, credential: str) -> Outcome: ...
 
     def claimed(self, text: str) -> Principal | None: ...
@@ -98,6 +103,8 @@ class ApiKeyAuthenticator:
     the memory is bounded, and thrown away whole with its snapshot, so that no change is outlived by it.
     Expiry and state are judged on every request.
     """
+
+    bearer_only: Final = False
 
     def __init__(self, snapshot: Callable[[], Snapshot], clock: Clock, rehash: Rehash) -> None:
         self._snapshot = snapshot

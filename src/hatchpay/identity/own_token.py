@@ -31,11 +31,13 @@ class OwnClaims(msgspec.Struct, frozen=True, kw_only=True):
 
     `client_id` is the key's id, `sub` the same, or the user for whom the key has exchanged another issuer's token;
     then `user_issuer` is the directory's id of that issuer, and `user_permissions` what its token claimed directly.
+    `ancestors` are the ids of the tokens that it was exchanged for, one after the other: it ends with any of them.
     """
 
     sub: str
     client_id: str
     jti: str
+    iat: int
     tenant: str
     secret_version: int
     roles: tuple[str, ...]
@@ -43,6 +45,11 @@ class OwnClaims(msgspec.Struct, frozen=True, kw_only=True):
     business_units: frozenset[str] | None
     user_issuer: str | None = None
     user_permissions: frozenset[str] = frozenset()
+    ancestors: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        return (*self.ancestors, self.jti)
 
 
 class Proven(msgspec.Struct, frozen=True):
@@ -65,7 +72,7 @@ def claims_of(claims: Mapping[str, object]) -> OwnClaims:
 
 def judge(claims: OwnClaims, snapshot: Snapshot, now: int) -> Proven:
     """Who calls, by what the directory says now (microseconds). Raises InvalidToken where the token is over."""
-    if claims.jti in snapshot.trust.revoked:
+    if not snapshot.trust.revoked.keys().isdisjoint(claims.line):
         raise InvalidToken("the token was revoked", code="token_revoked")
     entry = snapshot.keys.get(encode_id(claims.client_id))
     if entry is None:
@@ -76,6 +83,8 @@ def judge(claims: OwnClaims, snapshot: Snapshot, now: int) -> Proven:
         raise InvalidToken("the token's key was deleted", code="token_key_deleted")
     if entry.state == "disabled":
         raise InvalidToken("the token's key is disabled", code="token_key_disabled")
+    if entry.enabled_from_us is not None and claims.iat < entry.enabled_from_us // _US:
+        raise InvalidToken("the token's key was disabled since", code="token_key_disabled")
     ends = _ends(claims, entry)
     if ends is not None and now >= ends:
         raise InvalidToken("the token's key or its secret has ended", code="token_key_ended")
@@ -130,6 +139,7 @@ def _of_user(claims: OwnClaims, entry: KeyEntry, limits: Limits, snapshot: Snaps
 def _use(claims: OwnClaims) -> TokenUse:
     return TokenUse(
         id=claims.jti,
+        ancestors=claims.ancestors,
         permissions=claims.permissions,
         business_unit_ids=claims.business_units,
         secret_version=claims.secret_version,

@@ -36,11 +36,15 @@ class SecretEntry(msgspec.Struct, frozen=True):
 
 
 class KeyEntry(msgspec.Struct, frozen=True):
-    """A key, compiled: everything that a request with it needs. Newest secret first."""
+    """A key, compiled: everything that a request with it needs. Newest secret first.
+
+    `enabled_from_us` is when it was last enabled after it had been disabled: its tokens from before have ended.
+    """
 
     principal: Principal
     state: KeyState
     secrets: tuple[SecretEntry, ...]
+    enabled_from_us: int | None = None
 
 
 class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +70,10 @@ class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An issuer that a tenant trusts. `keys` are the last good ones, fetched at `fetched_us`; None: never any."""
+    """An issuer that a tenant trusts. `keys` are the last good ones, fetched at `fetched_us`; None: never any.
+
+    `keys_digest` is the SHA-256 of the document that they stand in.
+    """
 
     id: str
     tenant_id: str
@@ -80,6 +87,7 @@ class IssuerEntry(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeySet | None
     fetched_us: int | None
     tried_us: int | None
+    keys_digest: bytes | None = None
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -59,11 +59,13 @@ class Reach(msgspec.Struct, frozen=True):
 class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
     """What is behind a principal who has called with a JSON Web Token, for whoever judges it anew.
 
-    `permissions` and `business_unit_ids` are those that the token itself allows at most (None: it does not say);
-    `id` its `jti`. A user of a trusted issuer has that issuer's `issuer_id`, and what its claims name.
+    `permissions` and `business_unit_ids` are those that the token itself allows at most (None: it does not say); `id`
+    is its `jti`, `ancestors` those of the tokens that it was exchanged for. A user of a trusted issuer has that
+    issuer's `issuer_id`, and what its claims name.
     """
 
     id: str | None
+    ancestors: tuple[str, ...] = ()
     permissions: frozenset[str] | None = None
     business_unit_ids: frozenset[str] | None = None
     secret_version: int | None = None

@@ -62,8 +62,12 @@ class TokenAuthenticator:
     much as a look-up. What is kept is judged anew with each new snapshot, and verified anew where the issuer's entry
     has changed.
 
+    A token counts as `Authorization: Bearer` only (RFC 6750).
+
     `keep_s` is for how long the last good keys of an issuer count whose keys cannot be fetched any more.
     """
+
+    bearer_only: Final = True
 
     def __init__(self, snapshot: Callable[[], Snapshot], clock: Clock, want_keys: WantKeys, *, keep_s: int) -> None:
         self._snapshot = snapshot
@@ -113,12 +117,13 @@ class TokenAuthenticator:
             claims = jwt.parse(text).claims
         except InvalidToken:
             return None
-        key_id = claims.get("client_id")
-        if isinstance(key_id, str) and is_uuid(key_id):
-            entry = snapshot.keys.get(encode_id(key_id))
-            if entry is not None:
-                return entry.principal
         try:
+            if jwt.issuer_of(claims) in snapshot.trust.urls:
+                key_id = claims.get("client_id")
+                entry = None
+                if isinstance(key_id, str) and is_uuid(key_id):
+                    entry = snapshot.keys.get(encode_id(key_id))
+                return None if entry is None else entry.principal
             trusted = _meant(claims, snapshot)
         except InvalidToken:
             return None
@@ -180,6 +185,8 @@ class TokenAuthenticator:
         key = trusted.keys.select(token.compact.kid, token.compact.algorithm)
         jws.check(token.compact, key, trusted.algorithms)
         times = jwt.check_times(token.claims, self._clock())
+        if "cnf" in token.claims:
+            raise InvalidToken("the token is bound to a key that nobody has shown", code="token_sender_constrained")
         tenant = token.claims.get("tenant")
         if isinstance(tenant, str) and is_uuid(tenant) and tenant != trusted.tenant_id:
             raise InvalidToken("the token is for another tenant", code="token_tenant_wrong")
@@ -226,9 +233,11 @@ def _meant(claims: Mapping[str, object], snapshot: Snapshot) -> IssuerEntry:
     meant = [entry for entry in named if entry.audience in audiences]
     if not meant:
         raise InvalidToken("the token is for another audience", code="token_audience_wrong")
-    if len(meant) > 1:
+    # Ids are ordered by time. The oldest entry's tenant it is: a newcomer must not change what a token means.
+    oldest = min(meant, key=lambda entry: entry.id)
+    if any(entry.tenant_id == oldest.tenant_id for entry in meant if entry is not oldest):
         raise InvalidToken("the token's audiences mean more than one trusted issuer", code="token_audience_ambiguous")
-    return meant[0]
+    return oldest
 
 
 def _principal(user: User, token_id: str | None, trusted: IssuerEntry, snapshot: Snapshot) -> Principal:

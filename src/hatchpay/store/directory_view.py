@@ -285,6 +285,7 @@ def _key(row: Row[Any], role_ids: frozenset[str], secrets: tuple[SecretRow, ...]
         environment=row.environment,
         owner=row.owner,
         enabled=row.enabled,
+        enabled_from_us=row.enabled_from_us,
         expires_us=row.expires_us,
         business_unit_ids=None if row.business_unit_ids is None else _strings(row.business_unit_ids),
         allowed_cidrs=None if row.allowed_cidrs is None else _strings(row.allowed_cidrs),

@@ -120,6 +120,7 @@ api_keys: Final = Table(
     Column("environment", String(4), nullable=False),
     Column("owner", String(200)),
     Column("enabled", Boolean, nullable=False),
+    Column("enabled_from_us", BigInteger),
     Column("expires_us", BigInteger),
     Column("business_unit_ids", Text),
     Column("allowed_cidrs", Text),

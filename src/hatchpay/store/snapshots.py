@@ -106,7 +106,7 @@ class DirectorySnapshots:
             keys = {**keys, **dict(self._compile(view.load_keys(key_ids)))}
         trust = self.current.trust
         if not KINDS.isdisjoint(changed):
-            trust = compile_trust(view, roles, trust, changed.keys())
+            trust = compile_trust(view, roles, trust, changed)
         self.current = Snapshot(position, keys, peppers, trust)
 
     def _reloaded(self, peppers: Peppers) -> Peppers:
@@ -151,4 +151,4 @@ def _entry(key: KeyRow, grants: _Grants) -> KeyEntry:
     )
     state: KeyState = "deleted" if key.deleted_us is not None else "enabled" if key.enabled else "disabled"
     secrets = tuple(SecretEntry(row.version, row.digest, row.pepper_version, row.ends_us) for row in key.secrets)
-    return KeyEntry(principal, state, secrets)
+    return KeyEntry(principal, state, secrets, key.enabled_from_us)

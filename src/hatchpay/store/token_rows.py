@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -51,9 +51,11 @@ class TokenView:
             query = query.where(issuers.c.id.in_(list(issuer_ids)))
         return list(map(_issuer, self._connection.execute(query)))
 
-    def revoked(self, now: int) -> dict[str, int]:
-        """The tokens that would not have ended by themselves: id to the microsecond of its end."""
-        query = select(revoked_tokens.c.id, revoked_tokens.c.ends_us).where(revoked_tokens.c.ends_us > now)
+    def revoked(self, token_ids: Collection[str] | None) -> dict[str, int]:
+        """Those among `token_ids` that are revoked, all for None: id to the microsecond of its end at the latest."""
+        query = select(revoked_tokens.c.id, revoked_tokens.c.ends_us)
+        if token_ids is not None:
+            query = query.where(revoked_tokens.c.id.in_(list(token_ids)))
         return {token_id: ends for token_id, ends in self._connection.execute(query)}  # noqa: C416
 
     def is_revoked(self, token_id: str) -> bool:

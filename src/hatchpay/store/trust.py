@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 
@@ -11,6 +12,7 @@ import msgspec
 
 from hatchpay.access.directory import IssuerRow, RoleRow, SigningKeyRow, signing_key_ends
 from hatchpay.errors import UnusableKey
+from hatchpay.identity.own_token import MAX_LIFE_S
 from hatchpay.identity.ports import IssuerEntry, OwnKey, Trust
 from hatchpay.store.directory_view import SqlView
 from hatchpay.tokens import jwk
@@ -19,21 +21,33 @@ from hatchpay.tokens.jwks import KeySet
 __all__ = ["KINDS", "compile_trust"]
 
 _log: Final = logging.getLogger("hatchpay.directory")
+_US: Final = 1_000_000
+_MOST_AT_ONCE: Final = 500
 KINDS: Final = frozenset({"signing_key", "issuer", "revocation", "url", "role"})
 """The feed's kinds of change that concern it."""
 
 
-def compile_trust(view: SqlView, roles: Mapping[str, RoleRow], old: Trust, changed: Set[str] = KINDS) -> Trust:
-    """`old` with the parts compiled anew that changes of these kinds concern."""
+def compile_trust(
+    view: SqlView, roles: Mapping[str, RoleRow], old: Trust, changed: Mapping[str, Set[str]] | None = None
+) -> Trust:
+    """`old` with what has changed, by the feed's kinds and ids; all of it for None.
+
+    What one tenant changes must cost nobody else more than that: issuers and revocations are taken over one by one.
+    """
+    everything = changed is None or max(map(len, changed.values())) > _MOST_AT_ONCE
+    changed = dict.fromkeys(KINDS, frozenset()) if changed is None else changed
     parts: dict[str, object] = {}
     if "url" in changed:
         parts["urls"] = frozenset(view.served_urls())
     if "signing_key" in changed:
         parts["own"] = MappingProxyType(dict(_own(view.signing_keys())))
     if "issuer" in changed:
-        parts["issuers"] = MappingProxyType({row.id: _entry(row) for row in view.load_issuers(None)})
+        ids = None if everything else changed["issuer"]
+        kept = {} if ids is None else {one: entry for one, entry in old.issuers.items() if one not in ids}
+        new = {row.id: _entry(row, old.issuers.get(row.id)) for row in view.load_issuers(ids)}
+        parts["issuers"] = MappingProxyType({**kept, **new})
     if "revocation" in changed:
-        parts["revoked"] = MappingProxyType(view.revoked(0))
+        parts["revoked"] = MappingProxyType(_revoked(view, old, None if everything else changed["revocation"]))
     if "role" in changed:
         parts["roles"] = MappingProxyType({(row.tenant_id, row.name): row.permissions for row in roles.values()})
     return msgspec.structs.replace(old, **parts)
@@ -60,7 +74,17 @@ def _own(rows: Sequence[SigningKeyRow]) -> Iterable[tuple[str, OwnKey]]:
         )
 
 
-def _entry(row: IssuerRow) -> IssuerEntry:
+def _revoked(view: SqlView, old: Trust, token_ids: Set[str] | None) -> dict[str, int]:
+    """Without those that had ended when the newest was revoked, which is MAX_LIFE_S before its end."""
+    new = view.revoked(token_ids)
+    now = max(new.values(), default=0) - MAX_LIFE_S * _US
+    kept = {} if token_ids is None else {one: ends for one, ends in old.revoked.items() if ends > now}
+    return {**kept, **new}
+
+
+def _entry(row: IssuerRow, old: IssuerEntry | None) -> IssuerEntry:
+    document = row.keys.document
+    digest = None if document is None else sha256(document).digest()
     return IssuerEntry(
         id=row.id,
         tenant_id=row.tenant_id,
@@ -71,7 +95,8 @@ def _entry(row: IssuerRow) -> IssuerEntry:
         ceiling=row.ceiling,
         claims=row.claims,
         enabled=row.enabled,
-        keys=_keys(row),
+        keys=old.keys if old is not None and old.keys_digest == digest else _keys(row),
+        keys_digest=digest,
         fetched_us=row.keys.fetched_us,
         tried_us=row.keys.tried_us,
     )

@@ -13,7 +13,8 @@ from hatchpay.tokens.jwk import Key
 
 __all__ = ["MAX_KEYS", "KeySet"]
 
-MAX_KEYS: Final = 256
+MAX_KEYS: Final = 64
+"""Loading one costs up to 0.2 ms; a set is loaded whenever its issuer publishes another."""
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
 
@@ -27,7 +28,7 @@ class KeySet(msgspec.Struct, frozen=True):
     def load(cls, document: bytes) -> KeySet:
         """Read what an issuer publishes. A key that cannot be used is left out, and the others stay.
 
-        Raises UnusableKey jwks_invalid where `document` is not a strict JSON object with an array `keys` of at most 256
+        Raises UnusableKey jwks_invalid where `document` is not a strict JSON object with an array `keys` of at most 64
         members. Beside the codes of `jwk.load`, `unusable` knows jwk_private (a private key was published) and
         jwk_symmetric (an issuer's set holds no secrets).
         """
@@ -76,7 +77,7 @@ def _members(document: bytes) -> list[object]:
     except InvalidToken:
         members = None
     if not isinstance(members, list) or len(members) > MAX_KEYS:
-        raise UnusableKey("not a JWK Set of at most 256 keys", code="jwks_invalid")
+        raise UnusableKey("not a JWK Set of at most 64 keys", code="jwks_invalid")
     return members
 
 

@@ -10,6 +10,7 @@ from tests.support.directory import START, World
 
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.audit.record import Change
+from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.ids import PLATFORM_TENANT_ID
 from hatchpay.store.directory_transaction import SqlTransaction
 
@@ -144,3 +145,16 @@ def test_a_change_whose_event_cannot_be_stored_does_not_happen(
     assert world.keys.get(admin, key.view.id) == key.view
     assert world.directory.position() == generation
     assert len(world.keys.list(admin).data) == 2
+
+
+def test_what_an_issuer_calls_its_user_is_redacted_in_the_event(world: World, admin: Actor) -> None:
+    world.begin_tokens()
+    issuer = world.issuer()
+    world.trust(admin, issuer, "access.roles.create", claims=ClaimsMapping(permissions="scope"))
+    key = world.key(admin).key
+
+    for secret in (key, "4111111111111111"):
+        user = world.caller(issuer.token(sub=secret, scope="access.roles.create"))
+        world.role(user, f"made by {len(secret)}")
+        assert world.last_change().actor.startswith("user:")
+        assert secret not in world.last_change().actor

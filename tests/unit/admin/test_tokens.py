@@ -16,7 +16,7 @@ from tests.support.issuer import FakeIssuer
 
 from hatchpay.access.permission import Permission
 from hatchpay.admin.token_views import IssuedToken, IssuerChanges, TokenWish
-from hatchpay.admin.views import Actor, KeyChanges, Onboarded, RoleDraft
+from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.errors import Forbidden, HatchPayError, InvalidInput, Unauthenticated, Unavailable
 from hatchpay.identity.authenticator import Invalid
 from hatchpay.ids import new_id
@@ -214,6 +214,12 @@ class TestExchanging:
         issued = world.tokens.exchange(None, subject, TokenWish(scope=READ), new_id())
         assert grants(world, issued.access_token) == {READ}
 
+    def test_a_token_is_exchanged_so_often_and_no_further(self, world: World, demo: Onboarded) -> None:
+        token = world.token(demo.api_key.key)
+        for _ in range(8):
+            token = world.token(token)
+        assert refusal(lambda: world.token(token)).code == "invalid_grant"
+
     def test_another_key_is_no_client_for_it(self, world: World, demo: Onboarded, admin: Actor) -> None:
         client = world.proven(world.key(admin, world.role_id(admin, "viewer")).key)
         subject = world.proven(world.token(demo.api_key.key))
@@ -353,6 +359,39 @@ class TestRevoking:
         assert is_over(world, token, "token_revoked")
         assert world.proven(other)
 
+    def test_what_it_was_exchanged_into_ends_with_it_and_what_it_came_from_does_not(
+        self, world: World, demo: Onboarded, admin: Actor
+    ) -> None:
+        first = world.token(demo.api_key.key)
+        second = world.token(first)
+        third, sibling = world.token(second), world.token(first)
+        for token in (second, third, sibling):
+            assert world.proven(token)
+        revoke(world, admin, second)
+        assert is_over(world, second, "token_revoked")
+        assert is_over(world, third, "token_revoked")
+        assert world.proven(first)
+        assert world.proven(sibling)
+
+    def test_a_revoked_ancestor_ends_what_its_holder_is_about_to_change(
+        self, world: World, demo: Onboarded, admin: Actor
+    ) -> None:
+        first = world.token(demo.api_key.key)
+        holder = world.caller(world.token(first))
+        revoke(world, admin, first)
+        assert refusal(lambda: world.keys.create(holder, NewKey(name="x"))).status == 401
+
+    def test_disabling_ends_a_keys_tokens_and_enabling_does_not_bring_them_back(
+        self, world: World, admin: Actor
+    ) -> None:
+        key = world.key(admin, world.role(admin, "reader", READ).id)
+        token = world.token(key.key)
+        world.clock.now += 2 * SECOND
+        world.keys.update(admin, key.view.id, KeyChanges(status="disabled"))
+        world.keys.update(admin, key.view.id, KeyChanges(status="enabled"))
+        assert is_over(world, token, "token_key_disabled")
+        assert world.proven(world.token(key.key))
+
     def test_it_is_recorded_once(self, world: World, demo: Onboarded, admin: Actor) -> None:
         token = world.token(demo.api_key.key)
         token_id = claims(token)["jti"]
@@ -402,7 +441,7 @@ class TestRevoking:
         token = world.token(demo.api_key.key, expires_in=43_200)
         revoke(world, admin, token)
         with world.directory.read() as view:
-            assert view.revoked(START) == {claims(token)["jti"]: START + 12 * HOUR}
+            assert view.revoked(None) == {claims(token)["jti"]: START + 12 * HOUR}
         world.clock.now = claims(token)["exp"] * SECOND - 1
         revoke(world, admin, world.token(demo.api_key.key))
         assert is_over(world, token, "token_revoked")

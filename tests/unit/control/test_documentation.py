@@ -14,9 +14,11 @@ from hatchpay.audit.record import Record, flat
 from hatchpay.control import examples, models
 from hatchpay.control.answers import HistoryPageAnswer, IssuedKey, OnboardedAnswer
 from hatchpay.control.app import create_control_app
+from hatchpay.control.published import PublishedKeys
 from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.control.services import Services
 from hatchpay.errors import MalformedToken
+from hatchpay.identity.ports import Trust
 from hatchpay.tokens import apikey
 
 ANSWERS: dict[str, Any] = {
@@ -133,6 +135,47 @@ def test_the_calls_that_need_no_permission_are_described_as_such(
         operation = every_operation["GET", path]
         assert operation["security"] == [{}]
         assert {"200", "304"} <= operation["responses"].keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "required", "fields"),
+    [
+        (
+            "/v1/auth/token",
+            ["grant_type"],
+            {
+                *("grant_type", "scope", "expires_in", "client_id", "client_secret", "resource", "audience"),
+                *("subject_token", "subject_token_type", "requested_token_type"),
+            },
+        ),
+        ("/v1/auth/revoke", ["token"], {"token", "token_type_hint", "client_id", "client_secret"}),
+        ("/v1/auth/introspect", ["token"], {"token", "token_type_hint", "client_id", "client_secret"}),
+    ],
+)
+def test_a_form_names_its_parameters(
+    every_operation: dict[tuple[str, str], dict[str, Any]], path: str, required: list[str], fields: set[str]
+) -> None:
+    operation = every_operation["POST", path]
+    content = operation["requestBody"]["content"]["application/x-www-form-urlencoded"]
+    assert content["schema"]["required"] == required
+    assert content["schema"]["properties"].keys() == fields
+    assert set(required) <= content["example"].keys() <= fields
+    assert all(way in operation["description"] for way in ("X-API-Key", "Basic", "client_secret", "Bearer"))
+
+
+def test_the_token_endpoint_says_which_grants_there_are(
+    every_operation: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    content = every_operation["POST", "/v1/auth/token"]["requestBody"]["content"]
+    assert content["application/x-www-form-urlencoded"]["schema"]["properties"]["grant_type"]["enum"] == [
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ]
+
+
+def test_the_metadata_shown_are_those_that_are_published() -> None:
+    published = PublishedKeys(Trust, lambda: 0, "https://auth.example.com").metadata()
+    assert msgspec.json.decode(msgspec.json.encode(published)) == examples.METADATA
 
 
 def test_operation_ids_are_stable(every_operation: dict[tuple[str, str], dict[str, Any]]) -> None:

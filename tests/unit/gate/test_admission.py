@@ -358,6 +358,8 @@ class TestBusinessUnits:
 class _Scheme:
     """An authenticator that always answers the same."""
 
+    bearer_only = False
+
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self.asked: list[str] = []

@@ -307,13 +307,34 @@ class TestRefusalsOfOthers:
         assert reason(world, issuer.token(header={"typ": typ})) == "token_type_wrong"
 
     def test_audiences_that_mean_two_tenants(self, world: World, issuer: FakeIssuer) -> None:
-        """One issuer, trusted by two tenants for different audiences: a token for both is for neither."""
+        """One issuer, trusted by two tenants for different audiences: a newcomer changes no token's meaning."""
         other = world.admin(world.onboard("Other"))
         world.trust(other, issuer, READ, audience="https://other.test")
 
         assert world.proven(issuer.token()).principal.tenant_id != other.principal.tenant_id
         assert world.proven(issuer.token(aud="https://other.test")).principal.tenant_id == other.principal.tenant_id
-        assert reason(world, issuer.token(aud=["https://api.test", "https://other.test"])) == "token_audience_ambiguous"
+        first = world.proven(issuer.token()).principal.tenant_id
+        for both in (["https://api.test", "https://other.test"], ["https://other.test", "https://api.test"]):
+            assert world.proven(issuer.token(aud=both)).principal.tenant_id == first
+
+    def test_a_failure_is_told_to_whom_the_issuer_is_trusted_by_whatever_key_it_names(
+        self, world: World, admin: Actor, issuer: FakeIssuer
+    ) -> None:
+        other = world.onboard("Another")
+        claimed = world.token_authenticator.claimed(issuer.token(client_id=other.api_key.view.id))
+        assert claimed is not None
+        assert (claimed.tenant_id, claimed.key_id) == (admin.principal.tenant_id, None)
+
+    def test_audiences_that_mean_two_entries_of_one_tenant(
+        self, world: World, admin: Actor, issuer: FakeIssuer
+    ) -> None:
+        world.trust(admin, issuer, READ, audience="https://second.test")
+        assert (
+            reason(world, issuer.token(aud=["https://api.test", "https://second.test"])) == "token_audience_ambiguous"
+        )
+
+    def test_a_token_that_is_bound_to_a_key_of_its_holder(self, world: World, issuer: FakeIssuer) -> None:
+        assert reason(world, issuer.token(cnf={"jkt": "x"})) == "token_sender_constrained"
 
     def test_an_issuer_that_is_disabled_or_deleted(self, world: World, admin: Actor, issuer: FakeIssuer) -> None:
         issuer_id = only_issuer(world, admin)

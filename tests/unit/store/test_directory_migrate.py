@@ -101,7 +101,12 @@ def test_a_directory_of_the_first_version_is_brought_up_with_all_that_it_holds(t
         assert (key.name, key.metadata, key.allowed_cidrs) == ("Schlüssel", {"a": "b"}, ("192.0.2.0/24",))
         assert [(one.version, one.digest) for one in key.secrets] == [(1, b"\x05" * 32)]
         assert [role.name for role in view.roles_by_id(TENANT, key.role_ids).values()] == ["buyer"]
-        assert (view.signing_keys(), view.load_issuers(None), view.revoked(0), view.served_urls()) == ([], [], {}, [])
+        assert (view.signing_keys(), view.load_issuers(None), view.revoked(None), view.served_urls()) == (
+            [],
+            [],
+            {},
+            [],
+        )
         assert {"auth.issuers.create", "auth.tokens.revoke"} <= {found.name for found in view.catalogue()}
     directory.close()
 

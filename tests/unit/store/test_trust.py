@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import msgspec
 import pytest
-from tests.support.directory import MAPPING, START, URL, World, fresh_directory
+from tests.support.directory import MAPPING, SERVED, START, URL, World, fresh_directory
 
 from hatchpay.access.directory import IssuerKeys, SigningKeyRow, signing_key_ends
 from hatchpay.admin.token_views import IssuerChanges
 from hatchpay.admin.views import Actor, Onboarded
 from hatchpay.identity.ports import IssuerEntry, Trust
+from hatchpay.store import trust as store_trust
+from hatchpay.tokens.jwks import KeySet
 
 HALF_A_DAY = 12 * 3600 * 1_000_000
 
@@ -120,6 +123,30 @@ def test_without_usable_keys_an_issuer_has_none_and_the_others_keep_theirs(
     assert [record.getMessage() for record in caplog.records] == (
         [] if document is None else [f"the keys of the issuer {broken.id} cannot be used: jwks_invalid"]
     )
+
+
+def test_a_change_of_one_issuer_reads_no_other_and_parses_no_document_again(
+    world: World, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tenant's issuers must not cost the others their revocations' quarter of a second."""
+    one = world.trust(admin, world.issuer("https://one.test"), SERVED[0].name)
+    world.trust(admin, world.issuer("https://two.test"), SERVED[0].name)
+    before = world.snapshots.current.trust.issuers
+    loaded: list[bytes] = []
+    load = KeySet.load
+    monkeypatch.setattr(
+        store_trust, "KeySet", SimpleNamespace(load=lambda document: loaded.append(document) or load(document))
+    )
+
+    world.issuers.update(admin, one.id, IssuerChanges(status="disabled"))
+    world.snapshots.refresh()
+
+    after = world.snapshots.current.trust.issuers
+    assert [after[issuer_id] is before[issuer_id] for issuer_id in before] == [
+        issuer_id != one.id for issuer_id in before
+    ]
+    assert after[one.id].keys is before[one.id].keys
+    assert loaded == []
 
 
 def test_roles_are_found_by_tenant_and_name(world: World, admin: Actor) -> None:

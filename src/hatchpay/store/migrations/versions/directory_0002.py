@@ -12,6 +12,7 @@ _ID = sa.String(36)
 
 
 def upgrade() -> None:
+    op.add_column("api_keys", sa.Column("enabled_from_us", sa.BigInteger))
     op.create_table(
         "signing_keys",
         sa.Column("kid", sa.String(64), nullable=False),
