@@ -18,6 +18,9 @@ def main() -> None:
         print(f'Tenant "Demo" is onboarded. Its first admin key, shown this once:\n\n  {onboarded["api_key"]["key"]}\n')
         print("Paste into another terminal, in this directory:\n")
         print(f"export ADMIN_KEY={onboarded['api_key']['key']}\n")
+        port = os.environ.get("HATCHPAY_PORT", "8400")
+        if port not in {"0", "8400"}:
+            print(f"export URL=http://127.0.0.1:{port}\n")
         print(FIRST_STEPS.read_text(), flush=True)
     os.execv(sys.executable, [*HATCHPAY, "serve", "examples.payments_api:app"])  # noqa: S606
 

@@ -34,7 +34,7 @@ COMMANDS: dict[str, set[str]] = {
     "keys delete": TENANT,
     "roles list": TENANT,
     "permissions list": TENANT,
-    "routes import": {"--data-dir", "--config", "--help", "--over", "--output"},
+    "routes import": {"--data-dir", "--config", "--help", "--over", "--output", "--force"},
     "routes check": LISTED | {"--routes", "--strict"},
     "audit history": TENANT
     | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}

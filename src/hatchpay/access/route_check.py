@@ -12,7 +12,7 @@ import msgspec
 
 from hatchpay.access.catalogue import Catalogue, build
 from hatchpay.access.permission import by_name
-from hatchpay.access.routes import Route, overlapping
+from hatchpay.access.routes import Route, RouteTable, overlapping
 
 __all__ = ["Operation", "RouteFindings", "check_routes", "overridden"]
 
@@ -25,7 +25,8 @@ class Operation(msgspec.Struct, frozen=True, order=True):
 
 
 class RouteFindings(msgspec.Struct, frozen=True, kw_only=True):
-    """`denied` are calls of the API that no route lists; `unserved` routes that the API does not serve.
+    """`denied` are calls of the API that no route lists; `unserved` routes that the API does not serve; `clashes`
+    routes that some call of HatchPay's own could be meant by, with which it does not start.
 
     `unused_permissions` are declared and needed by no route. `overlaps` are pairs of templates that some path fits
     both; the one with a literal where the other has a `{name}` wins.
@@ -33,15 +34,18 @@ class RouteFindings(msgspec.Struct, frozen=True, kw_only=True):
 
     denied: tuple[str, ...]
     unserved: tuple[str, ...]
+    clashes: tuple[str, ...]
     unused_permissions: tuple[str, ...]
     overlaps: tuple[tuple[str, str], ...]
 
     @property
     def clean(self) -> bool:
-        """Whether the table lists exactly what the API serves. The rest only deserves a look: overlaps are decided, and
-        a permission without a route may be asked for inside a handler.
+        """Whether the table lists exactly what the API serves, and nothing of HatchPay's.
+
+        The rest only deserves a look: overlaps are decided, and a permission without a route may be asked for inside a
+        handler.
         """
-        return not (self.denied or self.unserved)
+        return not (self.denied or self.unserved or self.clashes)
 
 
 def overridden(derived: Catalogue, given: Catalogue) -> Catalogue:
@@ -53,13 +57,18 @@ def overridden(derived: Catalogue, given: Catalogue) -> Catalogue:
     return build(permissions.values(), routes)
 
 
-def check_routes(catalogue: Catalogue, operations: Iterable[Operation]) -> RouteFindings:
-    served = {(operation.method, _shape(operation.path)): operation for operation in sorted(set(operations))}
+def check_routes(catalogue: Catalogue, operations: Iterable[Operation], own: RouteTable) -> RouteFindings:
+    """`own` are HatchPay's calls: what they answer never gets to the API, whose table need not list it."""
+    reached = sorted(one for one in set(operations) if own.match(one.method, one.path) is None)
+    served = {(operation.method, _shape(operation.path)): operation for operation in reached}
     listed = {_key(route): route for route in catalogue.routes.routes}
     needed = {route.permission for route in listed.values()}
+    clashing = {_key(route): route for route, _ in catalogue.routes.conflicts(own)}
+    told = served.keys() | clashing.keys()
     return RouteFindings(
         denied=tuple(f"{one.method} {one.path}" for key, one in served.items() if key not in listed),
-        unserved=tuple(sorted(_named(route) for key, route in listed.items() if key not in served)),
+        unserved=tuple(sorted(_named(route) for key, route in listed.items() if key not in told)),
+        clashes=tuple(sorted(map(_named, clashing.values()))),
         unused_permissions=tuple(
             sorted(permission.name for permission in catalogue.permissions if permission.name not in needed)
         ),

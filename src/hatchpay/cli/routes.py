@@ -10,6 +10,7 @@ import typer
 from hatchpay.cli.errors import FAILED
 from hatchpay.cli.output import write
 from hatchpay.cli.session import Session, command
+from hatchpay.errors import Conflict
 
 __all__ = ["app"]
 
@@ -28,13 +29,21 @@ def derive(
         Path | None, typer.Option("--over", metavar="FILE", help="A route table whose entries go before derived ones.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Else standard output.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file where there is one.")] = False,
 ) -> None:
     """Make a route table from the API's own description."""
     table = session.ports.derive_routes(api, over)
     if output is None:
         write(table)
         return
-    output.write_text(table, "utf-8")
+    try:
+        with output.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(table)
+    except FileExistsError:
+        raise Conflict(
+            f"{output} is there already: replace it with --force, and let --over say what goes before derived entries",
+            code="already_exists",
+        ) from None
     session.out.line(f"Wrote {output}.")
 
 
@@ -56,6 +65,7 @@ def check(
         groups = {
             "Denied, since no route lists it": found.denied,
             "Listed, and not served": found.unserved,
+            "Listed, and HatchPay serves this itself": found.clashes,
             "Permissions that no route needs": found.unused_permissions,
             "Both fit one path; the literal wins": [" and ".join(pair) for pair in found.overlaps],
         }

@@ -155,7 +155,7 @@ class ApiKeyAuthenticator:
             if snapshot.peppers.verify(credential, secret.digest, secret.pepper_version):
                 if secret.pepper_version != snapshot.peppers.current and entry.state == "enabled":
                     self._rehash(key.id, credential, secret.version)
-                return _Proof(entry, secret, Authenticated(entry.principal, secret.version, _ends(entry, secret)))
+                return _Proof(entry, secret, Authenticated(entry.principal, secret.version, entry.ends_us(secret)))
         return Invalid("key_secret_wrong", claimed=entry.principal)
 
     def _judge(self, proof: _Proof) -> Invalid | Authenticated:
@@ -171,8 +171,3 @@ class ApiKeyAuthenticator:
             if ends is not None and now >= ends:
                 return Invalid("key_secret_ended", "credential_expired", entry.principal)
         return proof.authenticated
-
-
-def _ends(entry: KeyEntry, secret: SecretEntry) -> int | None:
-    ends = [end for end in (entry.principal.limits.expires_at_us, secret.ends_at_us) if end is not None]
-    return min(ends, default=None)

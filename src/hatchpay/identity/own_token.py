@@ -98,8 +98,7 @@ def _ends(claims: OwnClaims, entry: KeyEntry) -> int | None:
     secret = next((one for one in entry.secrets if one.version == claims.secret_version), None)
     if secret is None:
         raise InvalidToken("the secret that the token came from has ended", code="token_key_ended")
-    ends = [end for end in (entry.principal.limits.expires_at_us, secret.ends_at_us) if end is not None]
-    return min(ends, default=None)
+    return entry.ends_us(secret)
 
 
 def _of_key(claims: OwnClaims, entry: KeyEntry, limits: Limits) -> Principal:

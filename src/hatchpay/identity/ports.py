@@ -46,6 +46,11 @@ class KeyEntry(msgspec.Struct, frozen=True):
     secrets: tuple[SecretEntry, ...]
     enabled_from_us: int | None = None
 
+    def ends_us(self, secret: SecretEntry) -> int | None:
+        """When this secret of it ends by itself, or the key does before; None for never."""
+        ends = [end for end in (self.principal.limits.expires_at_us, secret.ends_at_us) if end is not None]
+        return min(ends, default=None)
+
 
 class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
     """A signing key of our own, from `signs_from_us` on, until a newer one signs.
