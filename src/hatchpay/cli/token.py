@@ -73,6 +73,7 @@ WHY: Final[Mapping[str, str]] = {
     "token_number_not_finite": "it holds a number that is not finite",
     "token_parts_wrong": "a token has three parts with a dot between them, and this has not",
     "token_revoked": "it was revoked",
+    "token_sender_constrained": "it is bound to a key of its holder, and here nobody can show that",
     "token_signature_der": "its signature is in DER, which is not the form that tokens have",
     "token_signature_invalid": "its signature is not by the key that it names, over what it says",
     "token_signature_length": "its signature has a length that the key's signatures never have",
