@@ -74,7 +74,7 @@ class Shop:
             stderr=subprocess.PIPE,
             text=True,
             # A suite that runs in the background hands on that Ctrl-C is ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
 
 
