@@ -63,16 +63,17 @@ mappings = st.sampled_from(
     ]
 )
 ceilings = st.one_of(some_data, st.just([]), st.just([*DATA, *CONTROL]), st.just(["api-key.keys.read"]))
-issuer_changes = st.fixed_dictionaries(
-    {},
-    optional={
-        "audience": st.sampled_from(["audience 1", "audience 2", "https://api.test"]),
-        "jwks_url": st.sampled_from([None, EVIL_KEYS]),
-        "algorithms": st.sampled_from([("EdDSA",), ("ES256",), ("EdDSA", "ES256")]),
-        "ceiling": ceilings.map(tuple),
-        "claims": mappings,
-        "status": st.sampled_from(["enabled", "disabled"]),
-    },
+CHANGES: dict[str, st.SearchStrategy[object]] = {
+    "audience": st.sampled_from(["audience 1", "audience 2", "https://api.test"]),
+    "jwks_url": st.sampled_from([None, EVIL_KEYS]),
+    "algorithms": st.sampled_from([("EdDSA",), ("ES256",), ("EdDSA", "ES256")]),
+    "ceiling": ceilings.map(tuple),
+    "claims": mappings,
+    "status": st.sampled_from(["enabled", "disabled"]),
+}
+issuer_changes = st.one_of(
+    *(st.fixed_dictionaries({name: values}) for name, values in CHANGES.items()),
+    st.fixed_dictionaries({}, optional=CHANGES),
 )
 
 
@@ -119,9 +120,11 @@ class Escalation(RuleBasedStateMachine):
         role_id = world.role(admin, "attacker", *control, *data).id
         if is_admin == 0:
             role_id, held = world.role_id(admin, "admin"), {}
-        honest = world.issuer("https://id.test", "EdDSA", "ES256")
+        honest = world.issuer("https://id.test")
         world.trust(admin, honest, *DATA, "api-key.keys.read")
         world.trust(admin, honest, *DATA, audience="by role", claims=ClaimsMapping(roles="roles"))
+        ended = world.trust(admin, honest, *DATA, audience="ended")
+        world.issuers.update(admin, ended.id, IssuerChanges(status="disabled"))
         first = world.key(admin, role_id, **self.translated(held))
         credential = first.key
         if scope is not None:
@@ -158,10 +161,6 @@ class Escalation(RuleBasedStateMachine):
             wanted = held | set(view.permissions) if keep else held
             draft = RoleDraft(name=view.name, permissions=tuple(sorted(wanted)))
             self.attempt(partial(self.world.roles.update, role_id=view.id, draft=draft), by)
-
-    @rule()
-    def wait(self) -> None:
-        self.world.clock.now = min(self.world.clock.now + HOUR, START + 3 * HOUR)
 
     @invariant()
     def nobody_gained(self) -> None:
@@ -206,10 +205,6 @@ class Escalation(RuleBasedStateMachine):
         if isinstance(result, CreatedKey):
             self.owned.append((result.key, self.world.actor(result, self.onboarded.tenant.id)))
 
-    def attempt_by_all(self, call: Any) -> None:
-        for by in range(min(len(self.owned), 5)):
-            self.attempt(call, by)
-
     def own(self, make: Any, *arguments: Any) -> None:
         """What `make` gives is a credential of the attacker's."""
         try:
@@ -245,22 +240,29 @@ class Escalation(RuleBasedStateMachine):
             for entry in current.keys.values()
         }
         users: dict[object, Reach | None] = {
-            who: self.users_reach(entry) if entry.enabled else None
+            (who, claimed): reach if entry.enabled else None
             for entry in current.trust.issuers.values()
             for who in signers(entry)
+            for claimed, reach in self.claimable(entry)
         }
         return keys | users
 
-    def users_reach(self, issuer: IssuerEntry) -> Reach:
-        """All that the issuer's users can claim. A permission claim may name anything, a role claim any role."""
-        roles = [] if issuer.claims.roles is None else list(self.world.snapshots.current.trust.roles.items())
-        named = [(name, held) for (tenant_id, name), held in roles if tenant_id == issuer.tenant_id]
-        claimed = frozenset() if issuer.claims.permissions is None else frozenset([*DATA, *CONTROL])
-        return Reach(frozenset(grants_of(issuer.ceiling, named, claimed)), Limits())
+    def claimable(self, issuer: IssuerEntry) -> list[tuple[str, Reach]]:
+        """All that the issuer's users can claim: any permission, and any role of the tenant by its name."""
+        permissions = frozenset() if issuer.claims.permissions is None else frozenset([*DATA, *CONTROL])
+        roles = {} if issuer.claims.roles is None else self.world.snapshots.current.trust.roles
+        named = {name: held for (tenant_id, name), held in roles.items() if tenant_id == issuer.tenant_id}
+        grants = {name: grants_of(issuer.ceiling, [(name, held)], frozenset()) for name, held in named.items()}
+        grants[""] = grants_of(issuer.ceiling, [], permissions)
+        return [(name, Reach(frozenset(held), Limits())) for name, held in grants.items()]
 
 
 class OfKeys(Escalation):
-    """By all that can be done to keys and roles."""
+    """By all that can be done to keys and roles, while time goes by."""
+
+    @rule()
+    def wait(self) -> None:
+        self.world.clock.now = min(self.world.clock.now + HOUR, START + 3 * HOUR)
 
     @rule(by=index, which=index, wanted=changes)
     def update(self, by: int, which: int, wanted: dict[str, Any]) -> None:
@@ -290,6 +292,11 @@ class OfKeys(Escalation):
 class OfTokens(Escalation):
     """By tokens of ours and of other issuers, besides."""
 
+    def attempt(self, call: Any, by: int) -> None:
+        """As anybody at all, the last ones first: they are the least alike."""
+        for number in range(len(self.owned) - 1, max(len(self.owned) - 6, -1), -1):
+            super().attempt(call, number)
+
     @rule(by=index, control=most_control, data=some_data, whole=st.booleans())
     def issue(self, by: int, control: list[str], data: list[str], whole: bool) -> None:
         """A token for any of the credentials, narrowed or not."""
@@ -316,19 +323,15 @@ class OfTokens(Escalation):
             ceiling=tuple(ceiling),
             claims=mapping,
         )
-        self.attempt_by_all(lambda caller: self.world.issuers.create(caller, wanted))
+        self.attempt(lambda caller: self.world.issuers.create(caller, wanted), 0)
         self.pose(("roles", "permissions"))
 
     @rule(wanted=issuer_changes)
     def update_all_issuers(self, wanted: dict[str, Any]) -> None:
         for view in self.world.issuers.list(self.admin, 200).data:
             changes = IssuerChanges(**wanted)
-            self.attempt_by_all(partial(self.world.issuers.update, issuer_id=view.id, changes=changes))
+            self.attempt(partial(self.world.issuers.update, issuer_id=view.id, changes=changes), 0)
         self.pose(("roles", "permissions"))
-
-    @rule(by=index, which=index)
-    def delete_issuer(self, by: int, which: int) -> None:
-        self.attempt(lambda caller: self.world.issuers.delete(caller, self.issuer_id(which)), by)
 
     @rule(named=st.sampled_from([("roles",), ("permissions",), ("roles", "permissions")]))
     def pose(self, named: tuple[str, ...]) -> None:
@@ -340,10 +343,6 @@ class OfTokens(Escalation):
             token = self.evil.token(signed_with=view.algorithms[0], iss=view.issuer, aud=view.audience, **claims)
             if isinstance(self.world.ask(token), Authenticated):
                 self.own(str, token)
-
-    def issuer_id(self, number: int) -> str:
-        found = self.world.issuers.list(self.admin, 200).data
-        return found[number % len(found)].id if found else new_id()
 
 
 def reach_of(principal: Principal) -> Reach:

@@ -114,7 +114,7 @@ class Tokens:
             if client is not None and client.principal.key_id != subject.principal.key_id:
                 raise Forbidden("the subject token is not the client's", code="invalid_grant")
             return self.issue(subject, wish, token_id)
-        if client is None:
+        if client is None or client.principal.key_id is None:
             raise Unauthenticated("exchanging another issuer's token needs an API key", code="invalid_client")
         if client.principal.tenant_id != subject.principal.tenant_id:
             raise Forbidden("the subject token is not for the client's tenant", code="invalid_grant")

@@ -231,6 +231,11 @@ class TestExchanging:
         error = refusal(lambda: world.tokens.exchange(None, subject, TokenWish(), new_id()))
         assert (type(error), error.code) == (Unauthenticated, "invalid_client")
 
+    def test_a_user_without_a_key_is_no_client(self, world: World, issuer: FakeIssuer) -> None:
+        user = world.proven(issuer.token(permissions=[READ]))
+        error = refusal(lambda: world.tokens.exchange(user, user, TokenWish(), new_id()))
+        assert (type(error), error.code) == (Unauthenticated, "invalid_client")
+
     def test_an_issuers_token_needs_a_client_of_the_same_tenant(self, world: World, issuer: FakeIssuer) -> None:
         client = world.proven(world.onboard("Other").api_key.key)
         subject = world.proven(issuer.token(permissions=[READ]))
