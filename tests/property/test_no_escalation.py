@@ -357,7 +357,7 @@ def signers(issuer: IssuerEntry) -> list[object]:
     return [(*means, algorithm) for algorithm in sorted(issuer.algorithms)]
 
 
-for machine, examples in ((OfKeys, 25), (OfTokens, 60)):
+for machine, examples in ((OfKeys, 25), (OfTokens, 40)):
     machine.TestCase.settings = settings(
         max_examples=examples,
         stateful_step_count=15,

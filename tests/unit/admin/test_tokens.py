@@ -271,6 +271,7 @@ class TestExchanging:
         assert proven.principal.business_unit_ids == {two}
         assert proven.principal.limits.environment == "test"
         assert proven.ends_us == START + 50 * SECOND
+        assert claims(token)["exp"] == NOW + 50
         world.clock.now = START + 30 * SECOND
         short = world.exchanged(client.key, issuer.token(units=[two], permissions=[READ], exp=NOW + 40))
         assert claims(short)["exp"] == NOW + 40
