@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["Clock", "format_time", "parse_time", "wall_us"]
+__all__ = ["Clock", "earliest", "format_time", "parse_time", "wall_us"]
 
 Clock = Callable[[], int]
 """Returns the wall time in microseconds since the epoch."""
@@ -21,6 +21,11 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 def wall_us() -> int:
     return time.time_ns() // 1000
+
+
+def earliest(*ends: int | None) -> int | None:
+    """The first of these moments, of which None is never; None where there is no other."""
+    return min((end for end in ends if end is not None), default=None)
 
 
 def format_time(us: int) -> str:

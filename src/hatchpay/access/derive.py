@@ -25,7 +25,6 @@ from hatchpay.errors import InvalidInput, SettingsError
 
 __all__ = ["Derived", "derive", "permission_name"]
 
-_METHODS: Final = ("get", "post", "put", "patch", "delete")
 _ACTIONS: Final = {"get": "read", "post": "create", "put": "update", "patch": "update", "delete": "delete"}
 _VERSION: Final = re.compile(r"v[0-9]+(?:\.[0-9]+)*\Z")
 _PARAMETER: Final = re.compile(r"\{[^/{}]+\}\Z")
@@ -83,7 +82,7 @@ def _operations(paths: Mapping[object, object]) -> Iterator[tuple[str, str, Mapp
         if not isinstance(path, str) or not isinstance(item, Mapping):
             raise SettingsError("a path of the document is no object")
         shared = {name: value for name, value in item.items() if str(name).startswith("x-hatchpay-")}
-        for method in _METHODS:
+        for method in _ACTIONS:
             operation = item.get(method)
             if operation is None:
                 continue

@@ -64,14 +64,11 @@ class IssuerKeyRefresh:
             row = next(iter(transaction.load_issuers([issuer_id])), None)
             if row is None or not row.enabled:
                 return None
-            if asked:
-                if not _is_past(row.keys.asked_us, ASK_AT_MOST_EVERY_S, now):
-                    return None
-                keys = msgspec.structs.replace(row.keys, asked_us=now, tried_us=now)
-            else:
-                if not _is_past(row.keys.tried_us, _RETRY_EVERY_S, now):
-                    return None
-                keys = msgspec.structs.replace(row.keys, tried_us=now)
+            old = row.keys
+            last, every_s = (old.asked_us, ASK_AT_MOST_EVERY_S) if asked else (old.tried_us, _RETRY_EVERY_S)
+            if not _is_past(last, every_s, now):
+                return None
+            keys = msgspec.structs.replace(old, tried_us=now, asked_us=now if asked else old.asked_us)
             transaction.save_issuer_keys(issuer_id, keys)
             return msgspec.structs.replace(row, keys=keys)
 

@@ -185,7 +185,7 @@ class Issuers:
 
 def _demand_room(work: Work) -> None:
     """Raises Conflict where the tenant trusts as many as it may."""
-    if len(work.transaction.issuers(work.tenant_id, MAX_ISSUERS)) == MAX_ISSUERS:
+    if work.transaction.issuer_count(work.tenant_id) >= MAX_ISSUERS:
         raise Conflict(f"a tenant trusts at most {MAX_ISSUERS} issuers", code="too_many_issuers")
 
 

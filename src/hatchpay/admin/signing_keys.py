@@ -9,19 +9,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import zip_longest
 from typing import Final, Literal
 
 import msgspec
 
-from hatchpay.access.directory import SigningKeyRow
+from hatchpay.access.directory import SigningKeyRow, signing_key_ends
 from hatchpay.admin.ports import Directory
 from hatchpay.admin.token_views import SigningKeyView
 from hatchpay.admin.views import Actor
 from hatchpay.admin.work import Changes, Work
 from hatchpay.clock import Clock, format_time
 from hatchpay.errors import Conflict, Forbidden, InvalidInput, SettingsError, Unavailable, UnusableKey
-from hatchpay.identity.own_token import MAX_LIFE_S
 from hatchpay.identity.ports import Trust
 from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
 from hatchpay.tokens import signing
@@ -135,11 +133,7 @@ class Signer:
     def key(self) -> SigningKey:
         """Raises Unavailable where none signs, or its private half cannot be opened."""
         now = self._clock()
-        own = max(
-            (key for key in self._trust().own.values() if key.signs_from_us <= now),
-            key=lambda key: key.signs_from_us,
-            default=None,
-        )
+        own = next((key for key in reversed([*self._trust().own.values()]) if key.signs_from_us <= now), None)
         if own is None:
             raise Unavailable("no key signs tokens: run hatchpay signing-keys rotate", code="signing_key_missing")
         if self._open is None or self._open.kid != own.kid:
@@ -155,13 +149,8 @@ def _view_of(kid: str, work: Work) -> SigningKeyView:
 
 
 def _views(rows: list[SigningKeyRow], now: int) -> list[SigningKeyView]:
-    living = [row for row in rows if row.retired_us is None]
-    ends = {
-        row.kid: following.signs_from_us + MAX_LIFE_S * _US
-        for row, following in zip_longest(living, living[1:])
-        if following is not None
-    }
-    signing_now = next((row.kid for row in reversed(living) if row.signs_from_us <= now), None)
+    ends = signing_key_ends(rows)
+    signing_now = next((row.kid for row in reversed(rows) if row.retired_us is None and row.signs_from_us <= now), None)
     return [_view(row, ends.get(row.kid), signing_now, now) for row in reversed(rows)]
 
 

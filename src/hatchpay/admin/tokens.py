@@ -15,7 +15,7 @@ from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.views import Actor
 from hatchpay.admin.work import Changes
-from hatchpay.clock import Clock
+from hatchpay.clock import Clock, earliest
 from hatchpay.errors import Forbidden, InvalidInput, Unauthenticated
 from hatchpay.identity.authenticator import Authenticated
 from hatchpay.identity.own_token import MAX_LIFE_S, OwnClaims
@@ -166,13 +166,10 @@ def _narrowed(principal: Principal, scope: str | None) -> list[str]:
 def _on_behalf(client: Authenticated, subject: Authenticated) -> Authenticated:
     """The subject, acting through the client's key: what both may, for as long as both may."""
     key, user = client.principal, subject.principal
-    token = user.token or TokenUse(id=None)
     principal = msgspec.structs.replace(
         user,
         key_id=key.key_id,
         grants={name: rule for name, rule in user.grants.items() if name in key.grants},
         limits=key.limits.within(user.business_unit_ids),
-        token=token,
     )
-    ends = [end for end in (client.ends_us, subject.ends_us) if end is not None]
-    return Authenticated(principal, client.secret_version, min(ends, default=None))
+    return Authenticated(principal, client.secret_version, earliest(client.ends_us, subject.ends_us))

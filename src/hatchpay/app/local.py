@@ -39,7 +39,6 @@ from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger, LedgerReader
-from hatchpay.store.secrets import SecretFiles
 
 __all__ = ["Local", "import_changes", "open_local"]
 
@@ -71,13 +70,7 @@ class Local:
         self._recording: tuple[InstanceLock, Ledger] | None = None
         self._from_variable = settings.pepper is not None
         self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
-        self._secrets = SecretFiles(
-            paths.secrets,
-            settings.pepper,
-            needed=self._directory.holds_keys,
-            kek=settings.kek,
-            kek_needed=self._directory.holds_signing_keys,
-        )
+        self._secrets = paths.secret_files(settings, self._directory)
         self.history = LedgerReader(paths.ledger)
         self.keys = Keys(self._directory, self.history, wall_us, new_id, self._secrets.peppers)
         self.roles = Roles(self._directory, wall_us, new_id)

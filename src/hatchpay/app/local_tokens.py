@@ -135,9 +135,7 @@ class LocalTokens:
             served = view.served_urls()
         if served:
             return served[0]
-        scheme = "http" if self._settings.tls_cert is None else "https"
-        host, port = self._settings.host, self._settings.port
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return own_tokens.url_of(self._settings, self._settings.host, self._settings.port)
 
 
 def _newest(entry: KeyEntry, now: int) -> Authenticated | HatchPayError:
@@ -149,8 +147,7 @@ def _newest(entry: KeyEntry, now: int) -> Authenticated | HatchPayError:
         return _refusal("key_expired")
     if secret.ends_at_us is not None and now >= secret.ends_at_us:
         return _refusal("key_secret_ended")
-    ends = [end for end in (expires, secret.ends_at_us) if end is not None]
-    return Authenticated(entry.principal, secret.version, min(ends, default=None))
+    return Authenticated(entry.principal, secret.version, entry.ends_us(secret))
 
 
 def _refusal(reason: str) -> Unauthenticated:

@@ -10,9 +10,10 @@ from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.clock import wall_us
 from hatchpay.errors import SettingsError
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
+from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
 
-__all__ = ["explained", "prepare"]
+__all__ = ["explained", "prepare", "shown", "url_of"]
 
 
 def prepare(directory: SqlDirectory, kek: Callable[[], bytes], url: str) -> None:
@@ -29,6 +30,16 @@ def prepare(directory: SqlDirectory, kek: Callable[[], bytes], url: str) -> None
     kek()
     with directory.transaction() as transaction:
         transaction.serve_url(url, wall_us())
+
+
+def url_of(settings: Settings, host: str, port: int) -> str:
+    """That of the API on this address."""
+    return f"{'http' if settings.tls_cert is None else 'https'}://{shown(host, port)}"
+
+
+def shown(host: str, port: int) -> str:
+    """As in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def explained(kek: Callable[[], bytes]) -> Callable[[], bytes]:

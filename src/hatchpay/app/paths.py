@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from hatchpay.errors import SettingsError
+from hatchpay.settings import Settings
+from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.ledger import Ledger
+from hatchpay.store.secrets import SecretFiles
 
 __all__ = ["DataDirectory"]
 
@@ -23,6 +26,16 @@ class DataDirectory:
         self.ledger = self.root / "ledger.db"
         self.instances = self.root / "instances"
         self.secrets = self.root / "secrets"
+
+    def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
+        """None of them is begun anew while something in `directory` depends on it."""
+        return SecretFiles(
+            self.secrets,
+            settings.pepper,
+            needed=directory.holds_keys,
+            kek=settings.kek,
+            kek_needed=directory.holds_signing_keys,
+        )
 
     def prepare(self) -> None:
         """Make the ledger of a new data directory. Raises SettingsError where one that was there is missing.

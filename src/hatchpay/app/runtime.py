@@ -32,7 +32,6 @@ from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import LedgerReader
 from hatchpay.store.recorder import ProcessRecorder
-from hatchpay.store.secrets import SecretFiles
 from hatchpay.store.snapshots import DirectorySnapshots
 
 __all__ = ["Runtime"]
@@ -50,13 +49,7 @@ class Runtime:
         self.paths = DataDirectory(settings.data_dir)
         self.paths.prepare()
         self.directory = SqlDirectory(self.paths.directory)
-        self.secrets = SecretFiles(
-            self.paths.secrets,
-            settings.pepper,
-            needed=self.directory.holds_keys,
-            kek=settings.kek,
-            kek_needed=self.directory.holds_signing_keys,
-        )
+        self.secrets = self.paths.secret_files(settings, self.directory)
         self.directory.sync_permissions(catalogue.permissions)
         self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers)
         self.history = LedgerReader(self.paths.ledger)

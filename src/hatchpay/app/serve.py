@@ -75,7 +75,7 @@ async def _run(
     administration: socket.socket,
     announce: Callable[[str], None],
 ) -> None:
-    url = settings.public_url or f"{_scheme(settings)}://{_address(public)}"
+    url = settings.public_url or _served(settings, public)
     own_tokens.prepare(runtime.directory, runtime.secrets.kek, url)
     runtime.snapshots.refresh()
     control = create_control_app(_services(settings, runtime, url))
@@ -167,17 +167,12 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
 def _announce(
     settings: Settings, public: socket.socket, administration: socket.socket, announce: Callable[[str], None]
 ) -> None:
-    announce(f"HatchPay serves {_scheme(settings)}://{_address(public)}")
-    announce(f"health and metrics on http://{_address(administration)}")
+    announce(f"HatchPay serves {_served(settings, public)}")
+    announce(f"health and metrics on http://{own_tokens.shown(*administration.getsockname()[:2])}")
 
 
-def _scheme(settings: Settings) -> str:
-    return "https" if settings.tls_cert is not None else "http"
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _served(settings: Settings, public: socket.socket) -> str:
+    return own_tokens.url_of(settings, *public.getsockname()[:2])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -45,7 +45,7 @@ async def write_apart(
     services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
 ) -> Result:
     """As `write`, for use cases that wait for others' servers: nobody else's calls wait for those."""
-    return await _write(services, lambda: use_case(*args, **kwargs), services.fetching.limiter)
+    return await _write(services, lambda: use_case(*args, **kwargs), services.fetching)
 
 
 async def write(

@@ -13,8 +13,10 @@ from fastapi.routing import APIRoute
 
 from hatchpay.control.examples import KEY_ID, problem_example
 from hatchpay.control.json_body import Body
+from hatchpay.control.published import ACCESS_TOKEN, CLIENT_CREDENTIALS, JWT, TOKEN_EXCHANGE
 from hatchpay.control.query import Query
 from hatchpay.control.routes import CONTROL_ROUTES
+from hatchpay.identity.own_token import MAX_LIFE_S
 
 __all__ = ["TOKEN_FORM", "TOKEN_ONLY_FORM", "document", "documented", "oauth_documented", "open_documented"]
 
@@ -62,10 +64,7 @@ Basic; the same two as `client_id` and `client_secret` in the form; or the key a
 client credential. All parameters stand in the form, none in the URL; one without a value counts as left out."""
 _EXCHANGE_DESCRIPTION: Final = """
 A key or a token of this server may be exchanged without a client; the token of another issuer may not."""
-_TOKEN_TYPES: Final = [
-    "urn:ietf:params:oauth:token-type:access_token",
-    "urn:ietf:params:oauth:token-type:jwt",
-]
+_TOKEN_TYPES: Final = [ACCESS_TOKEN, JWT]
 _CLIENT_FIELDS: Final[Json] = {
     "client_id": {"type": "string", "format": "uuid", "description": "The key's id"},
     "client_secret": {"type": "string", "format": "password", "description": "The key's text"},
@@ -76,14 +75,14 @@ TOKEN_FORM: Final[Json] = {
     "properties": {
         "grant_type": {
             "type": "string",
-            "enum": ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"],
+            "enum": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
         },
         "scope": {"type": "string", "description": "Permissions, separated by spaces; all without it"},
-        "expires_in": {"type": "integer", "minimum": 1, "maximum": 43_200, "description": "Seconds"},
+        "expires_in": {"type": "integer", "minimum": 1, "maximum": MAX_LIFE_S, "description": "Seconds"},
         **_CLIENT_FIELDS,
         "subject_token": {"type": "string", "description": "For an exchange: a key, or a token"},
         "subject_token_type": {"type": "string", "enum": _TOKEN_TYPES, "description": "Goes with subject_token"},
-        "requested_token_type": {"type": "string", "enum": _TOKEN_TYPES, "default": _TOKEN_TYPES[0]},
+        "requested_token_type": {"type": "string", "enum": _TOKEN_TYPES, "default": ACCESS_TOKEN},
         "resource": {"type": "string", "format": "uri", "description": "This server; anything else is invalid_target"},
         "audience": {"type": "string", "description": "This server; anything else is invalid_target"},
     },

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from hatchpay.control.fields import check_text, path_of, refusal_of
 from hatchpay.errors import InvalidInput, MalformedRequest
 
-__all__ = ["MAX_BODY", "MAX_DEPTH", "Body", "json_body", "parse_body", "parse_json"]
+__all__ = ["MAX_BODY", "MAX_DEPTH", "Body", "json_body", "parse_body", "parse_json", "read_body"]
 
 MAX_BODY: Final = 256 * 1024
 """Bytes; far more than any call of the control API needs, and little enough to parse on the event loop."""
@@ -50,7 +50,7 @@ def json_body(model: type[Model], *, optional: bool = False) -> Callable[[Reques
 
 async def parse_body(request: Request, model: type[Model], *, optional: bool = False) -> Model:
     """Raises MalformedRequest and InvalidInput, as said above."""
-    data = await _read(request)
+    data = await read_body(request)
     if not data and optional:
         return _validated(model, {})
     _check_media_type(request)
@@ -81,14 +81,15 @@ def _validated(model: type[Model], value: Any) -> Model:
     raise refusal
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
+    """Raises MalformedRequest: 413 `body_too_large` for more than `most` bytes, `body_incomplete`."""
     data = bytearray()
     try:
         async for chunk in request.stream():
             data += chunk
-            if len(data) > MAX_BODY:
+            if len(data) > most:
                 raise MalformedRequest(
-                    f"a body of the control API holds at most {MAX_BODY // 1024} KiB",
+                    f"a body of the control API holds at most {most // 1024} KiB",
                     code="body_too_large",
                     status=413,
                 )

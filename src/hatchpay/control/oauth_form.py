@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import Request, Response
-from starlette.requests import ClientDisconnect
 
-from hatchpay.errors import HatchPayError
+from hatchpay.control.json_body import read_body
+from hatchpay.control.query import pairs_of
+from hatchpay.errors import HatchPayError, MalformedRequest
 
 __all__ = ["OAuthRefusal", "read_form", "refusal_answer"]
 
 _MAX_FORM: Final = 64 * 1024
-_MAX_FIELDS: Final = 50
 _NEVER: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 # What the parser would leave as it stands.
 _BROKEN: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -77,32 +75,15 @@ def refusal_answer(refusal: OAuthRefusal) -> Response:
 
 
 async def _read(request: Request) -> bytes:
-    data = bytearray()
     try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > _MAX_FORM:
-                raise OAuthRefusal("the form is too large", status=413)
-    except ClientDisconnect:
-        raise OAuthRefusal("the connection ended within the form") from None
-    return bytes(data)
+        return await read_body(request, _MAX_FORM)
+    except MalformedRequest as error:
+        detail = "the form is too large" if error.status == 413 else "the connection ended within the form"
+        raise OAuthRefusal(detail, status=error.status) from None
 
 
 def _pairs(data: bytes) -> list[tuple[str, str]]:
-    pairs = None
-    if not data:
-        return []
-    if _BROKEN.search(data):
-        raise OAuthRefusal("the form cannot be read")
-    with contextlib.suppress(ValueError):
-        pairs = parse_qsl(
-            data.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_MAX_FIELDS,
-        )
-    # Out here, so that no traceback carries the parser's error along, which holds the form.
+    pairs = None if _BROKEN.search(data) else pairs_of(data)
     if pairs is None or any(_NEVER.search(name + value) for name, value in pairs):
         raise OAuthRefusal("the form cannot be read")
     return pairs

@@ -8,12 +8,27 @@ from typing import Final
 from hatchpay.clock import Clock
 from hatchpay.identity.ports import Trust
 
-__all__ = ["CACHE_S", "JWKS", "METADATA", "PublishedKeys"]
+__all__ = [
+    "ACCESS_TOKEN",
+    "CACHE_S",
+    "CLIENT_CREDENTIALS",
+    "JWKS",
+    "JWT",
+    "METADATA",
+    "TOKEN_EXCHANGE",
+    "PublishedKeys",
+]
 
 JWKS: Final = "/.well-known/jwks.json"
 METADATA: Final = "/.well-known/oauth-authorization-server"
 CACHE_S: Final = 300
 """A new key is published for longer than that before it signs."""
+
+CLIENT_CREDENTIALS: Final = "client_credentials"
+"""RFC 6749, section 4.4; the others are RFC 8693's."""
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
+ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
+JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 
 _METHODS: Final = ("client_secret_basic", "client_secret_post")
 
@@ -43,6 +58,6 @@ class PublishedKeys:
             "revocation_endpoint_auth_methods_supported": _METHODS,
             "introspection_endpoint": f"{self.url}/v1/auth/introspect",
             "introspection_endpoint_auth_methods_supported": _METHODS,
-            "grant_types_supported": ("client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            "grant_types_supported": (CLIENT_CREDENTIALS, TOKEN_EXCHANGE),
             "response_types_supported": (),
         }

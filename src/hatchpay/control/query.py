@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from hatchpay.control.fields import Cursor, check_text, path_of, refusal_of
 from hatchpay.errors import MalformedRequest
 
-__all__ = ["MAX_LIMIT", "NoQuery", "PageQuery", "Query", "parse_query", "query"]
+__all__ = ["MAX_LIMIT", "NoQuery", "PageQuery", "Query", "pairs_of", "parse_query", "query"]
 
 MAX_LIMIT: Final = 200
 _MAX_PARAMETERS: Final = 50
@@ -64,7 +64,12 @@ def query(model: type[Model]) -> Callable[[Request], Model]:
 def parse_query(raw: bytes, model: type[Model]) -> Model:
     """Raises MalformedRequest (400) for what is unreadable or stands twice, InvalidInput for the rest."""
     values: dict[str, str] = {}
-    for name, value in _pairs(raw):
+    pairs = pairs_of(raw)
+    if pairs is None:
+        raise MalformedRequest(
+            "the query string must be name=value pairs in UTF-8, percent-encoded", code="invalid_query"
+        )
+    for name, value in pairs:
         if name in values:
             field = path_of((name,))
             raise MalformedRequest("a query parameter stands twice", code="duplicate_parameter", field=field)
@@ -78,7 +83,8 @@ def parse_query(raw: bytes, model: type[Model]) -> Model:
     raise refusal
 
 
-def _pairs(raw: bytes) -> list[tuple[str, str]]:
+def pairs_of(raw: bytes) -> list[tuple[str, str]] | None:
+    """The name=value pairs of a query or a form, or None where it cannot be read: the parser's error holds it."""
     if not raw:
         return []
     try:
@@ -90,5 +96,4 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
             max_num_fields=_MAX_PARAMETERS,
         )
     except ValueError:
-        pass
-    raise MalformedRequest("the query string must be name=value pairs in UTF-8, percent-encoded", code="invalid_query")
+        return None

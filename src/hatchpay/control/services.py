@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from anyio import CapacityLimiter
 
@@ -19,27 +20,16 @@ from hatchpay.control.published import PublishedKeys
 from hatchpay.identity.authenticator import ApiKeyAuthenticator
 from hatchpay.identity.tokens import TokenAuthenticator
 
-__all__ = ["Apart", "Services"]
+__all__ = ["Services"]
 
-
-class Apart:
-    """Threads of their own for calls that wait for others' servers."""
-
-    def __init__(self, threads: int = 4) -> None:
-        self._threads = threads
-        self._limiter: CapacityLimiter | None = None
-
-    @property
-    def limiter(self) -> CapacityLimiter:
-        # Made on first use: it belongs to the loop that runs then.
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(self._threads)
-        return self._limiter
+_FETCHING: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`changed` is awaited after every successful write, before its answer: it puts the change into force."""
+    """`changed` is awaited after every successful write, before its answer: it puts the change into force. `fetching`
+    bounds the threads of calls that wait for others' servers.
+    """
 
     keys: Keys
     roles: Roles
@@ -53,4 +43,4 @@ class Services:
     published: PublishedKeys
     history: History
     changed: Callable[[], Awaitable[None]]
-    fetching: Apart = field(default_factory=Apart)
+    fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))

@@ -19,6 +19,7 @@ from hatchpay.control.calls import CurrentServices, read, write
 from hatchpay.control.documentation import TOKEN_FORM, TOKEN_ONLY_FORM, oauth_documented
 from hatchpay.control.oauth_client import Endpoint
 from hatchpay.control.oauth_form import OAuthRefusal, read_form, refusal_answer
+from hatchpay.control.published import ACCESS_TOKEN, CLIENT_CREDENTIALS, JWT, TOKEN_EXCHANGE
 from hatchpay.control.services import Services
 from hatchpay.errors import Forbidden, InvalidInput, InvalidToken, Unauthenticated
 from hatchpay.identity.authenticator import Authenticated
@@ -26,11 +27,7 @@ from hatchpay.tokens import jwt
 
 __all__ = ["router"]
 
-_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-_ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
-_JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _KEY_PREFIXES: Final = ("hp_live_", "hp_test_")
-_TOKEN_TYPES: Final = frozenset({_ACCESS_TOKEN, _JWT})
 _STANDARD_CLAIMS: Final = ("iss", "aud", "iat", "nbf", "exp", "jti")
 
 router: Final = APIRouter(tags=["Tokens"], default_response_class=Response)
@@ -49,11 +46,11 @@ router: Final = APIRouter(tags=["Tokens"], default_response_class=Response)
 async def token(request: Request, services: CurrentServices) -> Response:
     async def answer(endpoint: Endpoint) -> Response:
         grant = endpoint.required("grant_type")
-        if grant == "client_credentials":
+        if grant == CLIENT_CREDENTIALS:
             return await _client_credentials(endpoint, services)
-        if grant == _EXCHANGE:
+        if grant == TOKEN_EXCHANGE:
             return await _token_exchange(endpoint, services)
-        raise OAuthRefusal(f"use client_credentials or {_EXCHANGE}", code="unsupported_grant_type")
+        raise OAuthRefusal(f"use {CLIENT_CREDENTIALS} or {TOKEN_EXCHANGE}", code="unsupported_grant_type")
 
     return await _answered(request, services, answer)
 
@@ -110,8 +107,9 @@ async def introspect(request: Request, services: CurrentServices) -> Response:
         text = endpoint.required("token")
         outcome = await endpoint.token(text)
         # Of what the client may not see, nobody says more than that it is of no use to it.
-        seen = isinstance(outcome, Authenticated) and _may_see(client, outcome)
-        return _json(_inspected(outcome, text) if seen and isinstance(outcome, Authenticated) else {"active": False})
+        if isinstance(outcome, Authenticated) and _may_see(client, outcome):
+            return _json(_inspected(outcome, text))
+        return _json({"active": False})
 
     return await _answered(request, services, answer)
 
@@ -148,13 +146,13 @@ async def _client_credentials(endpoint: Endpoint, services: Services) -> Respons
 async def _token_exchange(endpoint: Endpoint, services: Services) -> Response:
     client = endpoint.client_if_sent()
     text = endpoint.required("subject_token")
-    if endpoint.required("subject_token_type") not in _TOKEN_TYPES:
-        raise OAuthRefusal(f"subject_token_type is {_ACCESS_TOKEN} or {_JWT}")
+    if endpoint.required("subject_token_type") not in (ACCESS_TOKEN, JWT):
+        raise OAuthRefusal(f"subject_token_type is {ACCESS_TOKEN} or {JWT}")
     if "actor_token" in endpoint.form:
         raise OAuthRefusal("actor tokens are not supported")
-    wanted = endpoint.form.get("requested_token_type", _ACCESS_TOKEN)
-    if wanted not in _TOKEN_TYPES:
-        raise OAuthRefusal(f"requested_token_type is {_ACCESS_TOKEN} or {_JWT}")
+    wanted = endpoint.form.get("requested_token_type", ACCESS_TOKEN)
+    if wanted not in (ACCESS_TOKEN, JWT):
+        raise OAuthRefusal(f"requested_token_type is {ACCESS_TOKEN} or {JWT}")
     wish = _wish(endpoint, services)
     subject = await endpoint.subject(text)
     try:

@@ -13,13 +13,14 @@ from typing import Final
 import msgspec
 
 from hatchpay.errors import InvalidToken
+from hatchpay.identity.authenticator import Authenticated
 from hatchpay.identity.issuer import grants_of
 from hatchpay.identity.ports import KeyEntry, Snapshot
 from hatchpay.identity.principal import Limits, Principal, TokenUse
 from hatchpay.ids import is_uuid
 from hatchpay.tokens.apikey import encode_id
 
-__all__ = ["MAX_LIFE_S", "TYPE", "OwnClaims", "Proven", "claims_of", "judge"]
+__all__ = ["MAX_LIFE_S", "TYPE", "OwnClaims", "claims_of", "judge"]
 
 MAX_LIFE_S: Final = 12 * 3600
 TYPE: Final = "at+jwt"
@@ -52,14 +53,6 @@ class OwnClaims(msgspec.Struct, frozen=True, kw_only=True):
         return (*self.ancestors, self.jti)
 
 
-class Proven(msgspec.Struct, frozen=True):
-    """`ends_us` is when the key or its secret ends by itself, where one does."""
-
-    principal: Principal
-    secret_version: int
-    ends_us: int | None
-
-
 def claims_of(claims: Mapping[str, object]) -> OwnClaims:
     """Raises InvalidToken for a token that we cannot have issued."""
     own = None
@@ -70,8 +63,11 @@ def claims_of(claims: Mapping[str, object]) -> OwnClaims:
     return own
 
 
-def judge(claims: OwnClaims, snapshot: Snapshot, now: int) -> Proven:
-    """Who calls, by what the directory says now (microseconds). Raises InvalidToken where the token is over."""
+def judge(claims: OwnClaims, snapshot: Snapshot, now: int) -> Authenticated:
+    """Who calls, by what the directory says now (microseconds), until the key or its secret ends by itself.
+
+    Raises InvalidToken where the token is over.
+    """
     if not snapshot.trust.revoked.keys().isdisjoint(claims.line):
         raise InvalidToken("the token was revoked", code="token_revoked")
     entry = snapshot.keys.get(encode_id(claims.client_id))
@@ -90,8 +86,8 @@ def judge(claims: OwnClaims, snapshot: Snapshot, now: int) -> Proven:
         raise InvalidToken("the token's key or its secret has ended", code="token_key_ended")
     limits = entry.principal.limits.within(claims.business_units)
     if claims.user_issuer is None:
-        return Proven(_of_key(claims, entry, limits), claims.secret_version, ends)
-    return Proven(_of_user(claims, entry, limits, snapshot), claims.secret_version, ends)
+        return Authenticated(_of_key(claims, entry, limits), claims.secret_version, ends)
+    return Authenticated(_of_user(claims, entry, limits, snapshot), claims.secret_version, ends)
 
 
 def _ends(claims: OwnClaims, entry: KeyEntry) -> int | None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from hatchpay.clock import earliest
 from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.identity.principal import Principal
 from hatchpay.tokens.digest import Peppers
@@ -48,8 +49,7 @@ class KeyEntry(msgspec.Struct, frozen=True):
 
     def ends_us(self, secret: SecretEntry) -> int | None:
         """When this secret of it ends by itself, or the key does before; None for never."""
-        ends = [end for end in (self.principal.limits.expires_at_us, secret.ends_at_us) if end is not None]
-        return min(ends, default=None)
+        return earliest(self.principal.limits.expires_at_us, secret.ends_at_us)
 
 
 class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +98,9 @@ class IssuerEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Trust(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Whose tokens are believed.
 
-    `urls` are those under which this installation serves, each an `iss` and `aud` of its own tokens; `own` its
-    signing keys by kid; `issuers` the others' by their id; `revoked` maps a token's id to the microsecond of its end;
-    `roles` a tenant's id and a role's name to what the role holds.
+    `urls` are those under which this installation serves, each an `iss` and `aud` of its own tokens; `own` its signing
+    keys by kid, in the order in which they sign; `issuers` the others' by their id; `revoked` maps a token's id to the
+    microsecond of its end; `roles` a tenant's id and a role's name to what the role holds.
     """
 
     urls: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from hatchpay.clock import Clock
+from hatchpay.clock import Clock, earliest
 from hatchpay.errors import InvalidToken
 from hatchpay.identity import issuer, own_token
 from hatchpay.identity.authenticator import NOT_MINE, Authenticated, Invalid, Outcome, Unsettled
@@ -115,9 +115,6 @@ class TokenAuthenticator:
     def _named(self, text: str, snapshot: Snapshot) -> Principal | None:
         try:
             claims = jwt.parse(text).claims
-        except InvalidToken:
-            return None
-        try:
             if jwt.issuer_of(claims) in snapshot.trust.urls:
                 key_id = claims.get("client_id")
                 entry = None
@@ -196,9 +193,8 @@ class TokenAuthenticator:
     def _judge(self, verified: _Verified, snapshot: Snapshot, now: int) -> Authenticated:
         if verified.own is not None:
             proven = own_token.judge(verified.own, snapshot, now)
-            ends = [verified.expires_us, proven.ends_us, snapshot.trust.own[verified.kid].ends_us]
-            first = min(end for end in ends if end is not None)
-            return Authenticated(proven.principal, proven.secret_version, first)
+            ends = earliest(verified.expires_us, proven.ends_us, snapshot.trust.own[verified.kid].ends_us)
+            return msgspec.structs.replace(proven, ends_us=ends)
         assert verified.user is not None and verified.issuer is not None  # noqa: S101
         return Authenticated(
             _principal(verified.user, verified.token_id, verified.issuer, snapshot), None, verified.expires_us

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Executable, Row, delete, insert, select, update
+from sqlalchemy import Connection, Executable, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hatchpay.access.directory import IssuerKeys, IssuerRow, SigningKeyRow
@@ -43,6 +43,10 @@ class TokenView:
         if before is not None:
             query = query.where(issuers.c.id < before)
         return list(map(_issuer, self._connection.execute(query)))
+
+    def issuer_count(self, tenant_id: str) -> int:
+        query = select(func.count()).select_from(issuers).where(issuers.c.tenant_id == tenant_id)
+        return int(self._connection.execute(query).scalar_one())
 
     def load_issuers(self, issuer_ids: Iterable[str] | None) -> list[IssuerRow]:
         """Issuers by id, of every tenant; all of the directory for None."""
