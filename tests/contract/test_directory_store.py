@@ -154,7 +154,7 @@ def test_a_deleted_key_is_seen_by_nobody(directory: SqlDirectory) -> None:
 def test_one_tenant_sees_nothing_of_another(directory: SqlDirectory) -> None:
     mine, theirs = tenant(directory, "mine"), tenant(directory, "theirs")
     held = role(theirs, "role")
-    unit = UnitRow(id=new_id(), tenant_id=theirs, name="unit", timezone_name="UTC", created_us=START)
+    unit = UnitRow(id=new_id(), tenant_id=theirs, name="unit", timezone_name="UTC", created_us=START, updated_us=START)
     row = key(theirs, held)
     add(directory, held, unit, row)
 
@@ -256,7 +256,14 @@ def test_a_taken_name_is_a_conflict_and_undoes_the_transaction(directory: SqlDir
             transaction.add_role(role(tenant_id, "taken"))
         else:
             transaction.add_unit(
-                UnitRow(id=new_id(), tenant_id=tenant_id, name="taken", timezone_name="UTC", created_us=START)
+                UnitRow(
+                    id=new_id(),
+                    tenant_id=tenant_id,
+                    name="taken",
+                    timezone_name="UTC",
+                    created_us=START,
+                    updated_us=START,
+                )
             )
 
     with directory.transaction() as transaction:
@@ -298,7 +305,9 @@ def test_a_transaction_that_raises_leaves_nothing(directory: SqlDirectory) -> No
 def test_every_write_moves_the_feed_and_nothing_else_does(directory: SqlDirectory) -> None:
     tenant_id = tenant(directory)
     row, held = key(tenant_id), role(tenant_id, "role")
-    unit = UnitRow(id=new_id(), tenant_id=tenant_id, name="unit", timezone_name="UTC", created_us=START)
+    unit = UnitRow(
+        id=new_id(), tenant_id=tenant_id, name="unit", timezone_name="UTC", created_us=START, updated_us=START
+    )
     writes: list[Callable[[SqlTransaction], object]] = [
         lambda transaction: transaction.add_tenant(TenantRow(id=new_id(), name="new", created_us=START)),
         lambda transaction: transaction.add_key(row),

@@ -14,7 +14,7 @@ import msgspec
 
 from hatchpay.identity.issuer import ClaimsMapping, grants_of
 from hatchpay.identity.own_token import MAX_LIFE_S
-from hatchpay.identity.principal import IPNetwork, Limits, Reach, TokenUse
+from hatchpay.identity.principal import IPNetwork, Limits, RateLimit, Reach, TokenUse
 from hatchpay.tokens.apikey import Environment
 from hatchpay.tokens.signing import SigningAlgorithm
 
@@ -22,6 +22,8 @@ __all__ = [
     "IssuerKeys",
     "IssuerRow",
     "KeyRow",
+    "PolicyRow",
+    "RateLimit",
     "RoleRow",
     "SecretRow",
     "SigningKeyRow",
@@ -42,13 +44,26 @@ class TenantRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnitRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A business unit of a tenant."""
+    """A business unit of a tenant. Once archived, nothing can be done for it any more."""
 
     id: str
     tenant_id: str
     name: str
     timezone_name: str
     created_us: int
+    updated_us: int
+    archived_us: int | None = None
+
+
+class PolicyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy of a tenant: `text` is one or more Cedar statements, each a `forbid`."""
+
+    id: str
+    tenant_id: str
+    name: str
+    text: str
+    created_us: int
+    updated_us: int
 
 
 class RoleRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +75,7 @@ class RoleRow(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     builtin: bool = False
     permissions: frozenset[str] = frozenset()
+    rate_limits: tuple[RateLimit, ...] = ()
     created_us: int
     updated_us: int
 
@@ -81,7 +97,8 @@ class SecretRow(msgspec.Struct, frozen=True, kw_only=True):
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     """A key with its roles and secrets, newest secret first. `deleted_us` is None while the key exists.
 
-    `enabled_from_us` is set once it was enabled after having been disabled.
+    `enabled_from_us` is set once it was enabled after having been disabled. `role_units` has those of its roles that
+    are attached for chosen business units only, and which.
     """
 
     id: str
@@ -100,6 +117,8 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_us: int
     deleted_us: int | None = None
     role_ids: frozenset[str] = frozenset()
+    role_units: dict[str, frozenset[str]] = {}
+    rate_limits: tuple[RateLimit, ...] = ()
     secrets: tuple[SecretRow, ...] = ()
 
     @property

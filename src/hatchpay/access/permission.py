@@ -51,7 +51,15 @@ def _own(*rows: tuple[str, str, str]) -> tuple[Permission, ...]:
 
 # Flags: r read-only, s sensitive, a administrative.
 CONTROL_PERMISSIONS: Final[tuple[Permission, ...]] = _own(
+    ("access.advice.apply", "a", "Take from keys and roles what was never used"),
+    ("access.advice.read", "rs", "See what keys and roles have too much"),
+    ("access.explanations.read", "rs", "Ask what a caller may, and why"),
     ("access.permissions.read", "r", "List the permissions that roles can hold"),
+    ("access.policies.create", "a", "Create policies"),
+    ("access.policies.delete", "a", "Delete policies"),
+    ("access.policies.read", "rs", "Read policies"),
+    ("access.policies.update", "a", "Change policies"),
+    ("access.rehearsals.read", "rs", "Replay recorded requests against a change of access"),
     ("access.roles.create", "a", "Create custom roles"),
     ("access.roles.delete", "a", "Delete custom roles"),
     ("access.roles.read", "r", "List roles and what they hold"),
@@ -71,6 +79,7 @@ CONTROL_PERMISSIONS: Final[tuple[Permission, ...]] = _own(
     ("auth.tokens.revoke", "a", "Revoke the tokens of other keys"),
     ("business-unit.business-units.create", "a", "Create business units"),
     ("business-unit.business-units.read", "r", "List business units"),
+    ("business-unit.business-units.update", "a", "Rename, move and archive business units"),
 )
 """What HatchPay's own calls need; every tenant's roles may hold them."""
 

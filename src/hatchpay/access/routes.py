@@ -16,10 +16,22 @@ import msgspec
 from hatchpay.access.permission import check_name
 from hatchpay.errors import InvalidInput, SettingsError
 
-__all__ = ["METHODS", "Access", "Match", "Route", "RouteTable", "UnitSource", "merge", "overlapping"]
+__all__ = [
+    "METHODS",
+    "Access",
+    "BodyField",
+    "FieldType",
+    "Match",
+    "Route",
+    "RouteTable",
+    "UnitSource",
+    "merge",
+    "overlapping",
+]
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 Access = Literal["permission", "open", "self_authenticating"]
+FieldType = Literal["decimal", "long", "string", "boolean"]
 
 _SEGMENT: Final = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}|[A-Za-z0-9._~:@-]+")
 _UNIT: Final = re.compile(r"handler|(?:path|query|body):[A-Za-z_][A-Za-z0-9_]*")
@@ -48,6 +60,17 @@ class UnitSource(msgspec.Struct, frozen=True):
         return msgspec.convert({"place": place, "name": name}, cls)
 
 
+class BodyField(msgspec.Struct, frozen=True):
+    """A value of a JSON body that policies can ask for as `context.body.<name>`.
+
+    `pointer` is a JSON Pointer (RFC 6901), such as `/transaction/amount`.
+    """
+
+    name: str
+    type: FieldType
+    pointer: str
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One entry. `permission` is set exactly where `access` is `permission`.
 
@@ -59,6 +82,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     access: Access = "permission"
     permission: str | None = None
     unit: UnitSource | None = None
+    fields: tuple[BodyField, ...] = ()
     control: bool = False
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ class BusinessUnits:
                 name=checks.name(name),
                 timezone_name=checks.timezone(timezone_name),
                 created_us=work.now,
+                updated_us=work.now,
             )
             # A new unit is none of a caller's chosen ones.
             work.demand_units([unit.id])

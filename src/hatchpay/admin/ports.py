@@ -10,7 +10,16 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from hatchpay.access.directory import IssuerKeys, IssuerRow, KeyRow, RoleRow, SigningKeyRow, TenantRow, UnitRow
+from hatchpay.access.directory import (
+    IssuerKeys,
+    IssuerRow,
+    KeyRow,
+    PolicyRow,
+    RoleRow,
+    SigningKeyRow,
+    TenantRow,
+    UnitRow,
+)
 from hatchpay.access.permission import Permission
 from hatchpay.audit.record import Change
 
@@ -80,6 +89,12 @@ class DirectoryView(Protocol):
         """Those among `unit_ids` that exist."""
         ...
 
+    def policy(self, tenant_id: str, policy_id: str) -> PolicyRow | None: ...
+
+    def policies(self, tenant_id: str, limit: int | None = None, before: str | None = None) -> list[PolicyRow]:
+        """Newest first, by id; all without a `limit`."""
+        ...
+
     def signing_keys(self) -> list[SigningKeyRow]:
         """In the order in which they sign, retired ones included."""
         ...
@@ -113,6 +128,14 @@ class DirectoryTransaction(DirectoryView, Protocol):
     def add_tenant(self, tenant: TenantRow) -> None: ...
 
     def add_unit(self, unit: UnitRow) -> None: ...
+
+    def save_unit(self, unit: UnitRow) -> None: ...
+
+    def add_policy(self, policy: PolicyRow) -> None: ...
+
+    def save_policy(self, policy: PolicyRow) -> None: ...
+
+    def remove_policy(self, policy: PolicyRow) -> None: ...
 
     def add_role(self, role: RoleRow) -> None: ...
 

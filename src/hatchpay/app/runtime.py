@@ -87,6 +87,8 @@ class Runtime:
             self._proxies,
             only_proxies=only_proxies,
             is_current=self._is_current,
+            rules=lambda: self.snapshots.rules,
+            clock=wall_us,
         )
         key = self.secrets.fingerprint_key()
         return Gate(app, Parts(admission, self.recorder, wall_us, new_id, key, self.metrics.observe), control)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote
 
 import msgspec
 
-from hatchpay.access.decision import Decision, decide, decide_unit
+from hatchpay.access.decision import Decision
+from hatchpay.access.engine import conclude, decide, needs_body
 from hatchpay.access.routes import Match, RouteTable
+from hatchpay.access.rules import NO_RULES, FieldValue, Rules
+from hatchpay.clock import Clock, wall_us
 from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated, Unavailable
 from hatchpay.gate.addresses import Proxies
 from hatchpay.gate.request import RequestHead
-from hatchpay.gate.units import unit_in_head
+from hatchpay.gate.units import unit_in_body, unit_in_head
 from hatchpay.identity.authenticator import Authenticated, Authenticator, Invalid, Unsettled
 from hatchpay.identity.credential import extract, refuse_in_query
 from hatchpay.identity.networks import allow
@@ -75,6 +78,8 @@ class Admission:
         *,
         only_proxies: bool = False,
         is_current: Callable[[], bool] = lambda: True,
+        rules: Callable[[], Rules] = lambda: NO_RULES,
+        clock: Clock = wall_us,
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._of_keys = tuple(one for one in authenticators if not one.bearer_only)
@@ -82,6 +87,8 @@ class Admission:
         self._proxies = proxies
         self._only_proxies = only_proxies
         self._is_current = is_current
+        self._rules = rules
+        self._clock = clock
 
     def judge(self, head: RequestHead, refusal: HatchPayError | None = None) -> Verdict:
         """Everything that can be decided without the body. A `refusal` that is sure already is only attributed."""
@@ -124,15 +131,35 @@ class Admission:
             source = verdict.match.route.unit
             if source is None or source.place != "body":
                 verdict.unit = unit_in_head(source, verdict.match, head.query)
-                self.judge_unit(verdict)
-            elif not head.has_body:
-                self.judge_unit(verdict)
+            if not (head.has_body and self.needs_body(verdict)):
+                self._conclude(verdict, {})
 
-    def judge_unit(self, verdict: Verdict) -> None:
-        """Once `verdict.unit` is known. Here that is; for routes that name it in the body, when that was read."""
+    def needs_body(self, verdict: Verdict) -> bool:
+        """Whether `judge_body` has the last word about a request that is allowed so far."""
+        match = verdict.match
+        return match is not None and needs_body(self._rules(), verdict.principal, match)
+
+    def judge_body(self, verdict: Verdict, content_type: str, body: bytes) -> None:
+        """Once all of the body is here."""
+        if verdict.match is None:
+            return
+        source = verdict.match.route.unit
+        if source is not None and source.place == "body":
+            verdict.unit = unit_in_body(content_type, body, source.name)
+        self._conclude(verdict, {})
+
+    def _conclude(self, verdict: Verdict, body: Mapping[str, FieldValue]) -> None:
         if verdict.principal is None or verdict.match is None:
             return
-        denial = decide_unit(verdict.principal, verdict.match, verdict.unit)
+        denial = conclude(
+            self._rules(),
+            verdict.principal,
+            verdict.match,
+            verdict.unit,
+            now_us=self._clock(),
+            client_ip=verdict.client_ip,
+            body=body,
+        )
         if denial is not None:
             verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
 

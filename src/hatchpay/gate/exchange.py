@@ -31,7 +31,6 @@ from hatchpay.gate.body import Intake, Receive
 from hatchpay.gate.caller import Caller
 from hatchpay.gate.problems import REQUEST_ID_HEADER, Message, problem_messages
 from hatchpay.gate.request import RequestHead, Scope
-from hatchpay.gate.units import unit_in_body
 from hatchpay.identity.authenticator import Authenticated, Invalid
 from hatchpay.ids import IdSource
 
@@ -257,13 +256,11 @@ class Exchange:
 
     async def _take_in(self) -> None:
         """Read ahead what the decision or the intent needs of the body."""
-        verdict = self._verdict
-        source = verdict.match.route.unit if verdict.match is not None else None
-        if source is not None and source.place == "body":
+        admission = self._parts.admission
+        if admission.needs_body(self._verdict):
             await self._intake.read_ahead(whole=True)
-            if self._intake.refusal is None:
-                verdict.unit = unit_in_body(self._head.content_type, self._intake.ahead(), source.name)
-                self._parts.admission.judge_unit(verdict)
+            if self._intake.refusal is None and not self._intake.disconnected:
+                admission.judge_body(self._verdict, self._head.content_type, self._intake.ahead())
         elif not self._safe:
             await self._intake.read_ahead(whole=False)
         if self._intake.refusal is not None:

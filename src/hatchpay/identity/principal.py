@@ -10,7 +10,7 @@ import msgspec
 
 from hatchpay.tokens.apikey import Environment
 
-__all__ = ["IPNetwork", "Limits", "Principal", "Reach", "TokenUse"]
+__all__ = ["IPNetwork", "Limits", "Principal", "RateLimit", "Reach", "TokenUse"]
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -44,6 +44,13 @@ class Limits(msgspec.Struct, frozen=True):
             return self
         mine = self.business_unit_ids
         return msgspec.structs.replace(self, business_unit_ids=unit_ids if mine is None else mine & unit_ids)
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """At most `requests` in any `window_s` seconds that follow a rest: a token bucket of that size, refilled evenly."""
+
+    requests: int
+    window_s: int
 
 
 class Reach(msgspec.Struct, frozen=True):

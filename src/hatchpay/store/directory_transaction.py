@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Executable, Table, delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
-from hatchpay.access.directory import KeyRow, RoleRow, TenantRow, UnitRow
+from hatchpay.access.directory import KeyRow, PolicyRow, RoleRow, TenantRow, UnitRow
 from hatchpay.access.permission import Permission
 from hatchpay.access.role import BUILTIN_ROLES
 from hatchpay.audit.record import Change
@@ -21,6 +21,7 @@ from hatchpay.store.schema import (
     key_secrets,
     outbox,
     permissions,
+    policies,
     role_permissions,
     roles,
     tenants,
@@ -44,6 +45,26 @@ class SqlTransaction(TokenChanges, SqlView):
         """Raises Conflict where the tenant has a unit of this name."""
         self._unique(insert(business_units).values(msgspec.structs.asdict(unit)))
         tell(self._connection, "unit", unit.id, unit.tenant_id)
+
+    def save_unit(self, unit: UnitRow) -> None:
+        """Replace what is stored. Raises Conflict where the tenant has another unit of this name."""
+        values = msgspec.structs.asdict(unit)
+        self._unique(update(business_units).where(business_units.c.id == unit.id).values(values))
+        tell(self._connection, "unit", unit.id, unit.tenant_id)
+
+    def add_policy(self, policy: PolicyRow) -> None:
+        """Raises Conflict where the tenant has a policy of this name."""
+        self._unique(insert(policies).values(msgspec.structs.asdict(policy)))
+        tell(self._connection, "policy", policy.id, policy.tenant_id)
+
+    def save_policy(self, policy: PolicyRow) -> None:
+        """Replace what is stored. Raises Conflict where the tenant has another policy of this name."""
+        self._unique(update(policies).where(policies.c.id == policy.id).values(msgspec.structs.asdict(policy)))
+        tell(self._connection, "policy", policy.id, policy.tenant_id)
+
+    def remove_policy(self, policy: PolicyRow) -> None:
+        self._connection.execute(delete(policies).where(policies.c.id == policy.id))
+        tell(self._connection, "policy", policy.id, policy.tenant_id)
 
     def add_role(self, role: RoleRow) -> None:
         """Raises Conflict where the tenant has a role of this name."""
@@ -110,7 +131,11 @@ class SqlTransaction(TokenChanges, SqlView):
             self._insert_all(role_permissions, rows)
 
     def _attach(self, key: KeyRow) -> None:
-        self._insert_all(key_roles, [{"key_id": key.id, "role_id": role_id} for role_id in sorted(key.role_ids)])
+        held = [
+            {"key_id": key.id, "role_id": role_id, "business_unit_ids": _json(sorted(units) if units else None)}
+            for role_id, units in ((role_id, key.role_units.get(role_id)) for role_id in sorted(key.role_ids))
+        ]
+        self._insert_all(key_roles, held)
         self._insert_all(key_secrets, [{"key_id": key.id, **msgspec.structs.asdict(row)} for row in key.secrets])
 
     def _insert_all(self, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -121,12 +146,17 @@ class SqlTransaction(TokenChanges, SqlView):
 def _role_columns(role: RoleRow) -> dict[str, Any]:
     columns = msgspec.structs.asdict(role)
     del columns["permissions"]
+    columns["rate_limits"] = _json(role.rate_limits)
     return columns
 
 
 def _key_columns(key: KeyRow) -> dict[str, Any]:
     columns = msgspec.structs.asdict(key)
-    del columns["role_ids"], columns["secrets"]
-    for name in ("business_unit_ids", "allowed_cidrs", "metadata"):
-        columns[name] = None if columns[name] is None else msgspec.json.encode(columns[name]).decode()
+    del columns["role_ids"], columns["role_units"], columns["secrets"]
+    for name in ("business_unit_ids", "allowed_cidrs", "metadata", "rate_limits"):
+        columns[name] = _json(columns[name])
     return columns
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

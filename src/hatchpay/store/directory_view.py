@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Row, func, select
 
-from hatchpay.access.directory import KeyRow, RoleRow, SecretRow, TenantRow, UnitRow
+from hatchpay.access.directory import KeyRow, PolicyRow, RoleRow, SecretRow, TenantRow, UnitRow
 from hatchpay.access.permission import Permission
 from hatchpay.access.role import BUILTIN_ROLES, builtin_permissions
+from hatchpay.identity.principal import RateLimit
 from hatchpay.ids import PLATFORM_TENANT_ID
 from hatchpay.store.schema import (
     api_keys,
@@ -19,6 +20,7 @@ from hatchpay.store.schema import (
     key_roles,
     key_secrets,
     permissions,
+    policies,
     role_permissions,
     roles,
     tenants,
@@ -30,6 +32,7 @@ __all__ = ["SqlView"]
 _CHUNK: Final = 500
 _strings: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _mapping: Final = msgspec.json.Decoder(dict[str, str]).decode
+_limits: Final = msgspec.json.Decoder(tuple[RateLimit, ...]).decode
 
 
 class SqlView(TokenView):
@@ -192,6 +195,32 @@ class SqlView(TokenView):
             ).scalars()
         )
 
+    def policy(self, tenant_id: str, policy_id: str) -> PolicyRow | None:
+        query = select(policies).where(policies.c.tenant_id == tenant_id, policies.c.id == policy_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else PolicyRow(**row._mapping)
+
+    def policies(self, tenant_id: str, limit: int | None = None, before: str | None = None) -> list[PolicyRow]:
+        """Newest first; all without a `limit`."""
+        query = select(policies).where(policies.c.tenant_id == tenant_id).order_by(policies.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(policies.c.id < before)
+        return [PolicyRow(**row._mapping) for row in self._connection.execute(query)]
+
+    def load_policies(self, tenant_ids: Iterable[str] | None) -> list[PolicyRow]:
+        """Of these tenants, oldest first; of all for None."""
+        query = select(policies).order_by(policies.c.id)
+        if tenant_ids is not None:
+            query = query.where(policies.c.tenant_id.in_(list(tenant_ids)))
+        return [PolicyRow(**row._mapping) for row in self._connection.execute(query)]
+
+    def load_units(self, tenant_ids: Iterable[str] | None) -> list[UnitRow]:
+        """Of these tenants, archived ones included; of all for None."""
+        query = select(business_units)
+        if tenant_ids is not None:
+            query = query.where(business_units.c.tenant_id.in_(list(tenant_ids)))
+        return [UnitRow(**row._mapping) for row in self._connection.execute(query)]
+
     def ids_of_keys_holding(self, role_ids: Iterable[str]) -> set[str]:
         found: set[str] = set()
         for part in _chunks(role_ids):
@@ -231,9 +260,9 @@ class SqlView(TokenView):
             keys = keys.where(api_keys.c.id.in_(part))
             links = links.where(key_roles.c.key_id.in_(part))
             secrets = secrets.where(key_secrets.c.key_id.in_(part))
-        held: dict[str, list[str]] = {}
-        for key_id, role_id in self._connection.execute(links):
-            held.setdefault(key_id, []).append(role_id)
+        held: dict[str, dict[str, str | None]] = {}
+        for key_id, role_id, units in self._connection.execute(links):
+            held.setdefault(key_id, {})[role_id] = units
         kept: dict[str, list[SecretRow]] = {}
         for key_id, version, digest, pepper, last_four, created, ends in self._connection.execute(
             secrets.order_by(key_secrets.c.version.desc())
@@ -249,7 +278,7 @@ class SqlView(TokenView):
                 )
             )
         for row in self._connection.execute(keys):
-            yield _key(row, frozenset(held.get(row.id, ())), tuple(kept.get(row.id, ())))
+            yield _key(row, held.get(row.id, {}), tuple(kept.get(row.id, ())))
 
     def _roles(self, rows: Sequence[Row[Any]]) -> list[RoleRow]:
         held: dict[str, list[str]] = {}
@@ -271,12 +300,13 @@ def _role(row: Row[Any], held: list[str], catalogue: tuple[Permission, ...]) -> 
         description=row.description,
         builtin=row.builtin,
         permissions=permissions_held,
+        rate_limits=_limits(row.rate_limits),
         created_us=row.created_us,
         updated_us=row.updated_us,
     )
 
 
-def _key(row: Row[Any], role_ids: frozenset[str], secrets: tuple[SecretRow, ...]) -> KeyRow:
+def _key(row: Row[Any], roles_held: dict[str, str | None], secrets: tuple[SecretRow, ...]) -> KeyRow:
     return KeyRow(
         id=row.id,
         tenant_id=row.tenant_id,
@@ -293,7 +323,9 @@ def _key(row: Row[Any], role_ids: frozenset[str], secrets: tuple[SecretRow, ...]
         created_us=row.created_us,
         updated_us=row.updated_us,
         deleted_us=row.deleted_us,
-        role_ids=role_ids,
+        role_ids=frozenset(roles_held),
+        role_units={role_id: frozenset(_strings(units)) for role_id, units in roles_held.items() if units is not None},
+        rate_limits=_limits(row.rate_limits),
         secrets=secrets,
     )
 

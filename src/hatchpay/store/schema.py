@@ -35,6 +35,7 @@ __all__ = [
     "metadata",
     "outbox",
     "permissions",
+    "policies",
     "revoked_tokens",
     "role_permissions",
     "roles",
@@ -43,7 +44,7 @@ __all__ = [
     "tenants",
 ]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest migration, known without importing Alembic."""
 
 metadata: Final = MetaData(
@@ -87,6 +88,7 @@ roles: Final = Table(
     Column("builtin", Boolean, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
+    Column("rate_limits", Text, nullable=False, server_default="[]"),
     UniqueConstraint("tenant_id", "name"),
     Index(None, "tenant_id", "id"),
 )
@@ -106,6 +108,8 @@ business_units: Final = Table(
     Column("name", String(120), nullable=False),
     Column("timezone_name", String(120), nullable=False),
     Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger),
+    Column("archived_us", BigInteger),
     UniqueConstraint("tenant_id", "name"),
     Index(None, "tenant_id", "id"),
 )
@@ -128,6 +132,7 @@ api_keys: Final = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
     Column("deleted_us", BigInteger),
+    Column("rate_limits", Text, nullable=False, server_default="[]"),
     CheckConstraint("environment IN ('live', 'test')", name="environment"),
     Index(None, "tenant_id", "id"),
 )
@@ -137,6 +142,20 @@ key_roles: Final = Table(
     metadata,
     Column("key_id", String(36), ForeignKey("api_keys.id"), primary_key=True),
     Column("role_id", String(36), ForeignKey("roles.id"), primary_key=True, index=True),
+    Column("business_unit_ids", Text),
+)
+
+policies: Final = Table(
+    "policies",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", String(36), ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+    Index(None, "tenant_id", "id"),
 )
 
 key_secrets: Final = Table(

@@ -16,11 +16,13 @@ from sqlalchemy import Connection, select
 
 from hatchpay.access.directory import KeyRow, RoleRow
 from hatchpay.access.permission import Permission
+from hatchpay.access.rules import NO_RULES, Rules
 from hatchpay.errors import SettingsError
 from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot, Trust
 from hatchpay.identity.principal import Principal
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.directory_view import SqlView
+from hatchpay.store.rules import RULE_KINDS, compile_rules
 from hatchpay.store.schema import feed
 from hatchpay.store.trust import KINDS, compile_trust
 from hatchpay.tokens.apikey import encode_id
@@ -34,12 +36,13 @@ _Grants = tuple[tuple[str, ...], Mapping[str, str]]
 
 
 class DirectorySnapshots:
-    """`current` and `catalogue` are replaced as wholes, never changed.
+    """`current`, `rules` and `catalogue` are replaced as wholes, never changed.
 
     Making it loads everything, and raises DirectoryUnavailable where that fails.
     """
 
     current: Snapshot
+    rules: Rules
     catalogue: tuple[Permission, ...]
 
     def __init__(self, directory: SqlDirectory, peppers: Callable[[], Peppers]) -> None:
@@ -68,10 +71,10 @@ class DirectorySnapshots:
     def _take_over(self) -> None:
         with self._directory.connection() as connection:
             position = self._directory.position(connection)
-            query = select(feed.c.kind, feed.c.subject_id).where(feed.c.seq > self.current.generation)
+            query = select(feed.c.kind, feed.c.subject_id, feed.c.tenant_id).where(feed.c.seq > self.current.generation)
             changed: dict[str, set[str]] = {}
-            for kind, subject in connection.execute(query):
-                changed.setdefault(kind, set()).add(subject)
+            for kind, subject, tenant_id in connection.execute(query):
+                changed.setdefault(kind, set()).add(tenant_id if kind in RULE_KINDS else subject)
             replaced = self._directory.replaced
             if "permission" in changed or position < self.current.generation or replaced != self._replaced:
                 # What the built-in roles hold has changed, and with it nearly every key; or the whole file.
@@ -86,6 +89,7 @@ class DirectorySnapshots:
         self._roles = {role.id: role for role in view.load_roles(None)}
         keys = dict(self._compile(view.load_keys(None)))
         self.catalogue = view.catalogue()
+        self.rules = compile_rules(view, NO_RULES)
         self.current = Snapshot(position, keys, peppers, compile_trust(view, self._roles, Trust()))
 
     def _update(self, connection: Connection, position: int, changed: Mapping[str, set[str]]) -> None:
@@ -107,6 +111,8 @@ class DirectorySnapshots:
         trust = self.current.trust
         if not KINDS.isdisjoint(changed):
             trust = compile_trust(view, roles, trust, changed)
+        # Before the keys: a right that comes together with a rule must not be in force without it.
+        self.rules = compile_rules(view, self.rules, changed)
         self.current = Snapshot(position, keys, peppers, trust)
 
     def _reloaded(self, peppers: Peppers) -> Peppers:

@@ -70,8 +70,12 @@ def test_of_our_own_permissions_those_that_read_are_named_so_and_all_others_are_
         assert permission.administrative != permission.read_only, permission
 
 
-def test_our_own_sensitive_permissions_are_those_about_keys_tokens_tenants_and_the_record() -> None:
+def test_our_own_sensitive_permissions_are_those_about_keys_tokens_tenants_policies_and_the_record() -> None:
     assert {permission.name for permission in OWN if permission.sensitive} == {
+        "access.advice.read",
+        "access.explanations.read",
+        "access.policies.read",
+        "access.rehearsals.read",
         "api-key.keys.read",
         "audit-log.history.read",
         "auth.issuers.read",

@@ -342,8 +342,9 @@ class TestBusinessUnits:
         for unit, code in ((UNIT, None), (OTHER_UNIT, "business_unit_not_allowed"), (None, "business_unit_missing")):
             verdict = gate.judge(head("/orders", OF_UNIT, (b"content-length", b"9"), method="POST"))
             assert verdict.refusal is None
-            verdict.unit = unit
-            gate.judge_unit(verdict)
+            assert gate.needs_body(verdict)
+            named = b"{}" if unit is None else b'{"unit": "%s"}' % unit.encode()
+            gate.judge_body(verdict, "application/json", named)
             assert (None if verdict.refusal is None else verdict.refusal.code) == code
 
     def test_without_a_body_there_is_nothing_to_wait_for(self) -> None:
