@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 
-from hatchpay.audit.record import Entry
+from hatchpay.audit.record import Entry, Record
 
-__all__ = ["History", "HistoryFilter", "HistoryPage", "KeyUsage", "Recorder", "UsageReader"]
+__all__ = ["History", "HistoryFilter", "HistoryPage", "KeyUsage", "Recorder", "Replay", "UsageReader"]
 
 
 class Recorder(Protocol):
@@ -77,4 +78,16 @@ class KeyUsage(msgspec.Struct, frozen=True):
 class UsageReader(Protocol):
     def usage(self, key_ids: list[str]) -> dict[str, list[KeyUsage]]:
         """By key id; keys that were never used are absent."""
+        ...
+
+
+class Replay(Protocol):
+    """What a tenant's callers did. Raises AuditUnavailable where the record cannot be read."""
+
+    def count(self, tenant_id: str, from_us: int, to_us: int) -> int:
+        """How many records `records` gives."""
+        ...
+
+    def records(self, tenant_id: str, from_us: int, to_us: int) -> Iterator[list[Record]]:
+        """Those that began at or after `from_us` and before `to_us` (microseconds), in batches, oldest first."""
         ...

@@ -18,7 +18,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Times are microseconds; `started_us` since the epoch. `body` is JSON text. `claimed_key_id` names a key whose id
     was given without proof. `secret_version` says which of the key's secrets proved it. Of a JSON Web Token there is
-    `token_id`, its `jti`; `issuer_id` says which trusted issuer's user it was.
+    `token_id`, its `jti`; `issuer_id` says which trusted issuer's user it was. `rule` is what decided, such as
+    `role:viewer`, and `missing` the least that a denied caller would have to be granted.
     """
 
     request_id: str
@@ -52,6 +53,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     state: State = "indeterminate"
     token_id: str | None = None
     issuer_id: str | None = None
+    missing: str | None = None
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -97,6 +99,7 @@ def flat(record: Record, changes: list[dict[str, object]]) -> dict[str, object]:
         "decision": record.decision,
         "reason": record.reason,
         "rule": record.rule,
+        "missing": record.missing,
         "method": record.method,
         "url": record.url,
         "route": record.route,

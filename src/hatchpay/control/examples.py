@@ -140,6 +140,7 @@ HISTORY_PAGE: Final[Example] = {
             "decision": "allow",
             "reason": "role_grants",
             "rule": "role:admin",
+            "missing": None,
             "method": "POST",
             "url": "/v1/api-key/keys",
             "route": "/v1/api-key/keys",

@@ -100,6 +100,7 @@ class Account:
             state,
             None if principal is None else recorded_token_id(principal),
             None if principal is None else principal.issuer_id,
+            decision.missing,
         )
 
 

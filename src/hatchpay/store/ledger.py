@@ -20,7 +20,7 @@ from hatchpay.audit.record import Change, Completion, Entry, Intent, Record, fla
 from hatchpay.clock import format_time
 from hatchpay.errors import AuditUnavailable
 
-__all__ = ["Ledger", "LedgerReader"]
+__all__ = ["Ledger", "LedgerReader", "read_only"]
 
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -235,11 +235,17 @@ class LedgerReader:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Raises AuditUnavailable in the place of SQLite's errors."""
         try:
-            with contextlib.closing(_connect(self._path, "rw", 1.0)) as db:
-                db.execute("PRAGMA query_only = ON")
+            with contextlib.closing(read_only(self._path)) as db:
                 yield db
         except sqlite3.Error as error:
             raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """Raises sqlite3.Error."""
+    db = _connect(path, "rw", 1.0)
+    db.execute("PRAGMA query_only = ON")
+    return db
 
 
 def _connect(path: Path, mode: str, timeout_s: float) -> sqlite3.Connection:

@@ -1,0 +1,78 @@
+"""Reading the ledger from end to end: all that a tenant's callers did in a span of time, oldest first."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hatchpay.audit.record import Record
+from hatchpay.errors import AuditUnavailable
+from hatchpay.store.ledger import read_only
+
+__all__ = ["LedgerReplay"]
+
+_BATCH: Final = 2_000
+# A record is written once its request has ended, so it may have begun this much before its neighbours.
+_SLACK_US: Final = 3_600 * 1_000_000
+_NEIGHBOURS: Final = 64
+_SPAN: Final = "tenant_id = ? AND seq >= ? AND started_us >= ? AND started_us < ?"
+
+_decode: Final = msgspec.msgpack.Decoder(Record).decode
+
+
+class LedgerReplay:
+    """One connection per walk, so that any thread may ask. Requests that took longer than an hour may be missed at
+    the beginning of a span.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def count(self, tenant_id: str, from_us: int, to_us: int) -> int:
+        """How many records `records` gives."""
+        with self._reading() as db:
+            query = (
+                "SELECT count(*) FROM records WHERE tenant_id = ? AND seq >= ? AND started_us >= ? AND started_us < ?"
+            )
+            return int(db.execute(query, (tenant_id, _first(db, from_us), from_us, to_us)).fetchone()[0])
+
+    def records(self, tenant_id: str, from_us: int, to_us: int) -> Iterator[list[Record]]:
+        """Batches of those that began at or after `from_us` and before `to_us`, in the order of their completion.
+
+        Raises AuditUnavailable.
+        """
+        query = f"SELECT seq, record FROM records WHERE {_SPAN} ORDER BY seq LIMIT ?"  # noqa: S608
+        with self._reading() as db:
+            seq = _first(db, from_us)
+            while rows := db.execute(query, (tenant_id, seq, from_us, to_us, _BATCH)).fetchall():
+                seq = rows[-1][0] + 1
+                yield [_decode(row[1]) for row in rows]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with contextlib.closing(read_only(self._path)) as db:
+                yield db
+        except sqlite3.Error as error:
+            raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
+
+
+def _first(db: sqlite3.Connection, from_us: int) -> int:
+    """A sequence number before which nothing began at or after `from_us`, by halving: time has no index."""
+    low, high = 1, int(db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]) + 1
+    wanted = from_us - _SLACK_US
+    while low < high:
+        middle = (low + high) // 2
+        # Several, since a record that recovery has added is out of its time.
+        query = "SELECT max(started_us) FROM (SELECT started_us FROM records WHERE seq >= ? ORDER BY seq LIMIT ?)"
+        newest = db.execute(query, (middle, _NEIGHBOURS)).fetchone()[0]
+        if newest is not None and newest < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
