@@ -231,6 +231,7 @@ def test_a_tail_shows_the_latest_the_newest_last(shop: Shop) -> None:
 
 
 def test_a_tail_that_follows_shows_what_comes_until_ctrl_c(shop: Shop) -> None:
+    shop.json("keys", "create", "Before")
     tail = shop.started("audit", "tail", "-f", "-n", "1", "--json")
     assert tail.stdout is not None
     before = json.loads(tail.stdout.readline())
