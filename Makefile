@@ -10,7 +10,7 @@ run: $(STAMP)
 	@$(BIN)/python -m examples.run
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ def test_the_canonical_form_of_every_uuid_is_one(value: uuid.UUID) -> None:
     assert is_uuid(str(value))
 
 
-@pytest.mark.parametrize("text", [RFC_EXAMPLE, PLATFORM_TENANT_ID, new_id()])
+@pytest.mark.parametrize("text", [RFC_EXAMPLE, PLATFORM_TENANT_ID, new_id()], ids=["example", "platform", "new"])
 def test_what_we_emit_is_accepted(text: str) -> None:
     assert is_uuid(text)
 

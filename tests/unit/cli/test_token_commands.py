@@ -114,7 +114,7 @@ def test_a_noun_without_its_verb_prints_its_help_as_it_is(noun: str, capfd: pyte
     assert capfd.readouterr().err == text
 
 
-@pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"  {KEY}\r\n"])
+@pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"  {KEY}\r\n"], ids=["bare", "line", "spaced"])
 def test_a_key_may_come_from_standard_input(
     content: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
