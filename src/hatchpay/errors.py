@@ -9,6 +9,7 @@ HatchPayError
 ├── InvalidInput                 422: a field of the request is wrong; names the field
 ├── NotFound                     404: no such object in the caller's tenant
 ├── Conflict                     409: the state forbids it
+├── PreconditionFailed           412: it is not what the caller expected any more
 ├── AuditUnavailable             the record could not be made durable
 ├── SettingsError                a setting is missing or wrong; start-up stops
 ├── DirectoryUnavailable         the directory could not be opened or read
@@ -37,6 +38,7 @@ __all__ = [
     "MalformedRequest",
     "MalformedToken",
     "NotFound",
+    "PreconditionFailed",
     "Refusal",
     "SettingsError",
     "Unauthenticated",
@@ -111,6 +113,11 @@ class NotFound(HatchPayError):
 class Conflict(HatchPayError):
     default_status = HTTPStatus.CONFLICT
     default_code = "conflict"
+
+
+class PreconditionFailed(HatchPayError):
+    default_status = HTTPStatus.PRECONDITION_FAILED
+    default_code = "precondition_failed"
 
 
 class AuditUnavailable(HatchPayError):

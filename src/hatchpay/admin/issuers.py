@@ -19,6 +19,7 @@ from hatchpay.admin.paging import DEFAULT_LIMIT, page
 from hatchpay.admin.ports import Directory
 from hatchpay.admin.present import issuer_facts, issuer_view
 from hatchpay.admin.token_views import IssuerChanges, IssuerView, NewIssuer
+from hatchpay.admin.versions import IfMatch
 from hatchpay.admin.views import Actor, Page
 from hatchpay.admin.work import Changes, Work, found
 from hatchpay.clock import Clock
@@ -49,6 +50,7 @@ class Issuers:
     - InvalidInput for bad input, and where the issuer's keys cannot be fetched
     - NotFound for an issuer that the caller's tenant does not trust
     - Conflict: `issuer_exists`, `too_many_issuers`
+    - PreconditionFailed where the issuer is not as `expected`
     - Forbidden for what exceeds the caller (`grant_exceeds_caller`) or is not its to do (`permission_missing`)
     - Unauthenticated where the caller's own credential is no longer good; DirectoryUnavailable
     """
@@ -116,7 +118,9 @@ class Issuers:
         with self._directory.read() as view:
             return issuer_view(found(view.issuer(actor.principal.tenant_id, issuer_id), "trusted issuer"))
 
-    def update(self, actor: Actor, issuer_id: str, changes: IssuerChanges) -> IssuerView:
+    def update(
+        self, actor: Actor, issuer_id: str, changes: IssuerChanges, expected: IfMatch | None = None
+    ) -> IssuerView:
         """Whatever could let a token do more, or another token count, grants."""
         checks.identifier(issuer_id, "issuer_id")
         with self._directory.read() as view:
@@ -125,10 +129,12 @@ class Issuers:
         if changes.jwks_url is not UNSET and changes.jwks_url != before.jwks_url:
             moved = msgspec.structs.replace(before, jwks_url=self._jwks_url(changes.jwks_url))
             with self._changes.by(actor, "auth.issuers.update") as work:
+                # Nothing is fetched for a caller who will be refused.
+                found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer", expected)
                 _demand(work, moved)
             keys = self._fetched(moved)
         with self._changes.by(actor, "auth.issuers.update") as work:
-            old = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer")
+            old = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer", expected)
             new = self._changed(old, changes)
             if issuer_facts(new) == issuer_facts(old):
                 return issuer_view(old)
@@ -142,11 +148,11 @@ class Issuers:
             work.record("auth.issuers.updated", issuer_id, issuer_facts(old), issuer_facts(new))
             return issuer_view(new)
 
-    def delete(self, actor: Actor, issuer_id: str) -> None:
+    def delete(self, actor: Actor, issuer_id: str, expected: IfMatch | None = None) -> None:
         """Its tokens are refused from now on."""
         checks.identifier(issuer_id, "issuer_id")
         with self._changes.by(actor, "auth.issuers.delete") as work:
-            row = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer")
+            row = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer", expected)
             work.transaction.remove_issuer(row)
             work.record("auth.issuers.deleted", issuer_id, issuer_facts(row), {})
 

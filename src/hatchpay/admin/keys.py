@@ -20,6 +20,7 @@ from hatchpay.admin import checks, secrets
 from hatchpay.admin.paging import DEFAULT_LIMIT, chosen, page
 from hatchpay.admin.ports import Directory, DirectoryView
 from hatchpay.admin.present import key_facts, key_view, role_names
+from hatchpay.admin.versions import IfMatch
 from hatchpay.admin.views import Actor, CreatedKey, KeyChanges, KeyView, NewKey, Page
 from hatchpay.admin.work import Changes, Work, found, roles_of, within_units
 from hatchpay.audit.ports import KeyUsage, UsageReader
@@ -41,6 +42,7 @@ class Keys:
     - InvalidInput for bad input; NotFound for a key that the caller's tenant does not have
     - Forbidden for what exceeds the caller (`grant_exceeds_caller`) or is not its to do (`permission_missing`)
     - Conflict where the tenant would lose its `last_administrator`
+    - PreconditionFailed where the key is not as `expected`
     - Unauthenticated where the caller's own key is no longer good
     - AuditUnavailable where the last use of a key cannot be read; DirectoryUnavailable
     """
@@ -108,11 +110,11 @@ class Keys:
             key = found(key if _is_visible(actor, key) else None, "API key")
             return key_view(key, roles_of(view, key), uses, self._clock())
 
-    def update(self, actor: Actor, key_id: str, changes: KeyChanges) -> KeyView:
+    def update(self, actor: Actor, key_id: str, changes: KeyChanges, expected: IfMatch | None = None) -> KeyView:
         """Enabling, and lifting or loosening any limit, grants."""
         uses = self._uses(key_id)
         with self._changes.by(actor, "api-key.keys.update") as work:
-            old = work.key(key_id)
+            old = work.key(key_id, expected)
             new = _changed(work, old, changes)
             if new == old:
                 return self._shown(work, old, uses)
@@ -121,13 +123,15 @@ class Keys:
             event = "updated" if new.enabled == old.enabled else "enabled" if new.enabled else "disabled"
             return self._saved(work, old, new, uses, event)
 
-    def delete(self, actor: Actor, key_id: str) -> None:
+    def delete(self, actor: Actor, key_id: str, expected: IfMatch | None = None) -> None:
         """Stops the key at once, and detaches its roles. Its id stays known, to tell whose it was."""
         checks.identifier(key_id, "key_id")
         with self._changes.by(actor, "api-key.keys.delete") as work:
-            remove(work, work.key(key_id))
+            remove(work, work.key(key_id, expected))
 
-    def set_roles(self, actor: Actor, key_id: str, role_ids: tuple[str, ...]) -> KeyView:
+    def set_roles(
+        self, actor: Actor, key_id: str, role_ids: tuple[str, ...], expected: IfMatch | None = None
+    ) -> KeyView:
         """Replaces the set. Attaching a role that the key has not got grants all that the key can do then."""
         uses = self._uses(key_id)
         if len(role_ids) > _MAX_ROLES:
@@ -136,7 +140,7 @@ class Keys:
             checks.identifier(role_id, "role_ids")
         checks.distinct(role_ids, "role_ids", "duplicate_role")
         with self._changes.by(actor, "api-key.key-roles.update") as work:
-            old = work.key(key_id)
+            old = work.key(key_id, expected)
             before = roles_of(work.transaction, old)
             after = work.transaction.roles_by_id(work.tenant_id, role_ids)
             if len(after) < len(role_ids):
@@ -152,7 +156,7 @@ class Keys:
             work.record("api-key.keys.roles_set", key_id, *facts)
             return self._shown(work, new, uses)
 
-    def rotate(self, actor: Actor, key_id: str, grace_seconds: int = 0) -> CreatedKey:
+    def rotate(self, actor: Actor, key_id: str, grace_seconds: int = 0, expected: IfMatch | None = None) -> CreatedKey:
         """A new secret, this once. The older ones end after the grace period, or when they would have anyway.
 
         Whoever rotates a key can use it, so rotating grants all that the key can do. Raises Conflict
@@ -161,7 +165,7 @@ class Keys:
         uses = self._uses(key_id)
         ends_after_us = checks.grace(grace_seconds) * 1_000_000
         with self._changes.by(actor, "api-key.keys.rotate") as work:
-            old = work.key(key_id)
+            old = work.key(key_id, expected)
             work.demand(work.reach_of(old))
             new, text = secrets.rotated(old, self._peppers(), self._randbelow, work.now, work.now + ends_after_us)
             new = msgspec.structs.replace(new, updated_us=work.now)
@@ -170,11 +174,11 @@ class Keys:
             work.record("api-key.keys.rotated", key_id, {"secret_version": old.secrets[0].version}, facts)
             return CreatedKey(self._shown(work, new, uses), text)
 
-    def end_grace(self, actor: Actor, key_id: str) -> KeyView:
+    def end_grace(self, actor: Actor, key_id: str, expected: IfMatch | None = None) -> KeyView:
         """Ends every secret but the newest, now."""
         uses = self._uses(key_id)
         with self._changes.by(actor, "api-key.keys.rotate") as work:
-            old = work.key(key_id)
+            old = work.key(key_id, expected)
             new = secrets.ended(old, work.now)
             if new != old:
                 new = msgspec.structs.replace(new, updated_us=work.now)

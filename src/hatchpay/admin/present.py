@@ -10,6 +10,7 @@ import msgspec
 from hatchpay.access.directory import IssuerRow, KeyRow, RoleRow, TenantRow, UnitRow
 from hatchpay.access.permission import Permission
 from hatchpay.admin.token_views import IssuerKeyView, IssuerView
+from hatchpay.admin.versions import etag
 from hatchpay.admin.views import (
     BusinessUnitView,
     KeyView,
@@ -62,7 +63,7 @@ def key_view(key: KeyRow, roles: Mapping[str, RoleRow], uses: Sequence[KeyUsage]
         last_used_at=None if newest is None else format_time(newest.used_us),
         last_used_ip=None if newest is None else newest.client_ip,
         previous_secrets=_previous(key, uses, now),
-    )
+    ).tagged(etag(key))
 
 
 def role_view(role: RoleRow) -> RoleView:
@@ -72,7 +73,7 @@ def role_view(role: RoleRow) -> RoleView:
         description=role.description,
         builtin=role.builtin,
         permissions=tuple(sorted(role.permissions)),
-    )
+    ).tagged(etag(role))
 
 
 def permission_view(permission: Permission) -> PermissionView:
@@ -89,7 +90,7 @@ def permission_view(permission: Permission) -> PermissionView:
 def unit_view(unit: UnitRow) -> BusinessUnitView:
     return BusinessUnitView(
         id=unit.id, name=unit.name, timezone_name=unit.timezone_name, created_at=format_time(unit.created_us)
-    )
+    ).tagged(etag(unit))
 
 
 def tenant_view(tenant: TenantRow) -> TenantView:
@@ -111,7 +112,7 @@ def issuer_view(issuer: IssuerRow) -> IssuerView:
         keys_failure=issuer.keys.failure,
         created_at=format_time(issuer.created_us),
         updated_at=format_time(issuer.updated_us),
-    )
+    ).tagged(etag(issuer))
 
 
 def issuer_facts(issuer: IssuerRow) -> dict[str, object]:

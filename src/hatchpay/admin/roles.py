@@ -14,6 +14,7 @@ from hatchpay.admin import checks
 from hatchpay.admin.paging import DEFAULT_LIMIT, page
 from hatchpay.admin.ports import Directory
 from hatchpay.admin.present import role_facts, role_view
+from hatchpay.admin.versions import IfMatch
 from hatchpay.admin.views import Actor, Page, RoleDraft, RoleView
 from hatchpay.admin.work import Changes, Work, found
 from hatchpay.clock import Clock
@@ -30,6 +31,7 @@ class Roles:
     - InvalidInput for bad input; NotFound for a role that the caller's tenant does not have
     - Forbidden for what exceeds the caller (`grant_exceeds_caller`) or is not its to do (`permission_missing`)
     - Conflict: `builtin_role`, `role_in_use`, `already_exists`
+    - PreconditionFailed where the role is not as `expected`
     - Unauthenticated where the caller's own key is no longer good; DirectoryUnavailable
     """
 
@@ -60,11 +62,11 @@ class Roles:
             work.record("access.roles.created", role.id, {}, role_facts(role))
             return role_view(role)
 
-    def update(self, actor: Actor, role_id: str, draft: RoleDraft) -> RoleView:
+    def update(self, actor: Actor, role_id: str, draft: RoleDraft, expected: IfMatch | None = None) -> RoleView:
         """Replaces name, description and permissions."""
         checks.identifier(role_id, "role_id")
         with self._changes.by(actor, "access.roles.update") as work:
-            old = _custom(work.role(role_id))
+            old = _custom(work.role(role_id, expected))
             new = _drafted(work, draft, role_id, old.created_us)
             if role_facts(new) == role_facts(old):
                 return role_view(old)
@@ -81,10 +83,10 @@ class Roles:
             work.record("access.roles.updated", role_id, role_facts(old), role_facts(new))
             return role_view(new)
 
-    def delete(self, actor: Actor, role_id: str) -> None:
+    def delete(self, actor: Actor, role_id: str, expected: IfMatch | None = None) -> None:
         checks.identifier(role_id, "role_id")
         with self._changes.by(actor, "access.roles.delete") as work:
-            role = _custom(work.role(role_id))
+            role = _custom(work.role(role_id, expected))
             if work.transaction.keys_holding([role_id]):
                 raise Conflict("API keys hold this role; detach it first", code="role_in_use")
             work.transaction.remove_role(role)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from hatchpay.admin.versions import Versioned
 from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.tokens.signing import SigningAlgorithm
 
@@ -81,7 +82,7 @@ class IssuerKeyView(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
-class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
+class IssuerView(Versioned, frozen=True, kw_only=True):
     """`ceiling` are the permissions that its users hold at most. `keys_failure` is the code of what went wrong with the
     last try to fetch its keys.
     """

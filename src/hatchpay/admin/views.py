@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from hatchpay.admin.versions import Versioned
 from hatchpay.identity.principal import Principal
 from hatchpay.tokens.apikey import Environment
 
@@ -86,7 +87,7 @@ class PreviousSecretView(msgspec.Struct, frozen=True):
     last_used_ip: str | None
 
 
-class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+class KeyView(Versioned, frozen=True, kw_only=True):
     """`prefix` is the start of the key's text, up to and with its id; enough to find it, useless to call with."""
 
     id: str
@@ -128,7 +129,7 @@ class RoleDraft(msgspec.Struct, frozen=True, kw_only=True):
     permissions: tuple[str, ...] = ()
 
 
-class RoleView(msgspec.Struct, frozen=True, kw_only=True):
+class RoleView(Versioned, frozen=True, kw_only=True):
     id: str
     name: str
     description: str
@@ -145,7 +146,7 @@ class PermissionView(msgspec.Struct, frozen=True, kw_only=True):
     administrative: bool
 
 
-class BusinessUnitView(msgspec.Struct, frozen=True, kw_only=True):
+class BusinessUnitView(Versioned, frozen=True, kw_only=True):
     id: str
     name: str
     timezone_name: str

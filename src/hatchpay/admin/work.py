@@ -15,6 +15,7 @@ import msgspec
 
 from hatchpay.access.directory import KeyRow, RoleRow, reach, user_reach
 from hatchpay.admin.ports import Directory, DirectoryTransaction, DirectoryView
+from hatchpay.admin.versions import IfMatch, check
 from hatchpay.admin.views import Actor
 from hatchpay.audit.naming import recorded_id
 from hatchpay.audit.record import Change
@@ -27,7 +28,7 @@ from hatchpay.ids import IdSource
 __all__ = ["Changes", "Work", "found", "roles_of", "within_units"]
 
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=msgspec.Struct)
 
 
 class Work:
@@ -43,17 +44,20 @@ class Work:
         self.now = now
         self.new_id = new_id
 
-    def key(self, key_id: str) -> KeyRow:
+    def key(self, key_id: str, expected: IfMatch | None = None) -> KeyRow:
         """To be changed. Raises NotFound where the caller's tenant has no such key, Forbidden where it is of
-        business units that are not the caller's.
+        business units that are not the caller's, PreconditionFailed where it is not as `expected`.
         """
         key = found(self.transaction.key(self.tenant_id, key_id), "API key")
         self.demand_units(key.business_unit_ids)
+        check(key, expected)
         return key
 
-    def role(self, role_id: str) -> RoleRow:
-        """Raises NotFound where the caller's tenant has no such role."""
-        return found(self.transaction.role(self.tenant_id, role_id), "role")
+    def role(self, role_id: str, expected: IfMatch | None = None) -> RoleRow:
+        """Raises NotFound where the caller's tenant has no such role, PreconditionFailed where it is not as
+        `expected`.
+        """
+        return found(self.transaction.role(self.tenant_id, role_id), "role", expected)
 
     def reach_of(self, key: KeyRow) -> Reach:
         return reach(key, roles_of(self.transaction, key))
@@ -151,10 +155,11 @@ def roles_of(view: DirectoryView, key: KeyRow) -> dict[str, RoleRow]:
     return view.roles_by_id(key.tenant_id, key.role_ids)
 
 
-def found(row: Row | None, noun: str) -> Row:
-    """Raises NotFound for None."""
+def found(row: Row | None, noun: str, expected: IfMatch | None = None) -> Row:
+    """Raises NotFound for None, PreconditionFailed where it is not as `expected`."""
     if row is None:
         raise NotFound(f"there is no such {noun}")
+    check(row, expected)
     return row
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import Response
 
+from hatchpay.admin.versions import Versioned
 from hatchpay.admin.views import CreatedKey, KeyView, Onboarded, TenantView
 
 __all__ = [
@@ -45,7 +46,7 @@ class HistoryPageAnswer(msgspec.Struct, frozen=True):
 
 def issued(created: CreatedKey) -> IssuedKey:
     view = {name: getattr(created.view, name) for name in KeyView.__struct_fields__}
-    return IssuedKey(**view, key=created.key)
+    return IssuedKey(**view, key=created.key).tagged(created.view.etag)
 
 
 def onboarded(done: Onboarded) -> OnboardedAnswer:
@@ -53,8 +54,10 @@ def onboarded(done: Onboarded) -> OnboardedAnswer:
 
 
 def json_answer(value: msgspec.Struct, status: int = 200, *, location: str | None = None) -> Response:
-    """`location` is the path of what a 201 has made."""
-    headers = None if location is None else {"Location": location}
+    """`location` is the path of what a 201 has made. What has a version says it (RFC 9110, section 8.8.3)."""
+    headers = {} if location is None else {"Location": location}
+    if isinstance(value, Versioned):
+        headers["ETag"] = f'"{value.etag}"'
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 

@@ -33,6 +33,7 @@ router: Final = APIRouter(tags=["Business units"], default_response_class=Respon
         example=examples.BUSINESS_UNIT,
         body=(CreateBusinessUnit, examples.CREATE_BUSINESS_UNIT),
         problems=(409,),
+        etag=True,
     ),
 )
 async def create(
@@ -69,6 +70,7 @@ async def list_all(
         answer=BusinessUnitView,
         example=examples.BUSINESS_UNIT,
         path_id="The business unit's id",
+        etag=True,
     ),
 )
 async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, unit_id: PathId) -> Response:

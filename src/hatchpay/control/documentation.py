@@ -98,6 +98,20 @@ TOKEN_ONLY_FORM: Final[Json] = {
     },
 }
 """What the endpoints take that revoke and inspect a token."""
+_TAG_EXAMPLE: Final = '"8f14e45fceea167a5a36dedd4bea2543"'
+_ETAG: Final[Json] = {
+    "description": "Its version, for `If-Match`; mere use of it is none (RFC 9110, section 8.8.3)",
+    "schema": {"type": "string"},
+    "example": _TAG_EXAMPLE,
+}
+_IF_MATCH: Final[Json] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "Only if it still is of this version: `ETag` of an earlier answer, several of them, or `*`",
+    "schema": {"type": "string"},
+    "example": _TAG_EXAMPLE,
+}
 _PROBLEMS: Final[dict[int, tuple[str, Json]]] = {
     400: (
         "The request cannot be read, or is ambiguous",
@@ -123,6 +137,10 @@ _PROBLEMS: Final[dict[int, tuple[str, Json]]] = {
     409: (
         "The state forbids it; nothing has changed",
         problem_example(409, "last_administrator", "the tenant must keep a key that can administer it"),
+    ),
+    412: (
+        "It is not what `If-Match` expects any more; nothing has changed",
+        problem_example(412, "precondition_failed", "it has changed since it was read; read it again"),
     ),
     413: (
         "The body is too large",
@@ -155,19 +173,27 @@ def documented(
     query: type[Query] | None = None,
     path_id: str | None = None,
     problems: tuple[int, ...] = (),
+    etag: bool = False,
+    if_match: bool = False,
 ) -> Json:
     """Keyword arguments for a route's decorator.
 
     `answer` is the type of the answer and `example` one of its values; `path_id` says what `{id}`
-    names; `problems` are those that this call may give besides the ones that follow from the rest.
+    names; `problems` are those that this call may give besides the ones that follow from the rest. `etag` is
+    for an answer with an entity tag, `if_match` for a call that heeds one.
     """
     expected = {400, 401, 403, 422, 503, *problems}
     responses: Json = {str(status): {"description": summary}}
     if answer is not None:
         schema = msgspec.json.schema_components([answer], ref_template=_REF)[0][0]
         responses[str(status)]["content"] = {"application/json": {"schema": schema, "example": example}}
+    if etag:
+        responses[str(status)]["headers"] = {"ETag": _ETAG}
     extra: Json = {"responses": responses}
     parameters = _parameters(query, path_id)
+    if if_match:
+        parameters.append(_IF_MATCH)
+        expected.add(412)
     if parameters:
         extra["parameters"] = parameters
     if path_id is not None:

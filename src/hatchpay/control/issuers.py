@@ -12,6 +12,7 @@ from hatchpay.control import examples
 from hatchpay.control.answers import json_answer, no_content
 from hatchpay.control.caller import CurrentActor
 from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write, write_apart
+from hatchpay.control.conditions import Expected
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
 from hatchpay.control.models import ChangeIssuer, TrustIssuer
@@ -35,6 +36,7 @@ router: Final = APIRouter(tags=["Trusted issuers"], default_response_class=Respo
         example=examples.ISSUER,
         body=(TrustIssuer, examples.TRUST_ISSUER),
         problems=(409,),
+        etag=True,
     ),
 )
 async def create(
@@ -66,7 +68,12 @@ async def list_all(
 @router.get(
     _ISSUERS + "/{id}",
     **documented(
-        "getIssuer", "Read a trusted issuer and its keys", answer=IssuerView, example=examples.ISSUER, path_id=_ID
+        "getIssuer",
+        "Read a trusted issuer and its keys",
+        answer=IssuerView,
+        example=examples.ISSUER,
+        path_id=_ID,
+        etag=True,
     ),
 )
 async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, issuer_id: PathId) -> Response:
@@ -83,6 +90,8 @@ async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, iss
         body=(ChangeIssuer, examples.CHANGE_ISSUER),
         path_id=_ID,
         problems=(409,),
+        etag=True,
+        if_match=True,
     ),
 )
 async def change(
@@ -90,15 +99,25 @@ async def change(
     services: CurrentServices,
     _: NoParameters,
     issuer_id: PathId,
+    expected: Expected,
     body: Annotated[ChangeIssuer, Depends(json_body(ChangeIssuer))],
 ) -> Response:
-    return json_answer(await write_apart(services, services.issuers.update, who, issuer_id, body.changes()))
+    changed = await write_apart(services, services.issuers.update, who, issuer_id, body.changes(), expected)
+    return json_answer(changed)
 
 
 @router.delete(
     _ISSUERS + "/{id}",
-    **documented("deleteIssuer", "End the trust in an issuer; its tokens are refused at once", status=204, path_id=_ID),
+    **documented(
+        "deleteIssuer",
+        "End the trust in an issuer; its tokens are refused at once",
+        status=204,
+        path_id=_ID,
+        if_match=True,
+    ),
 )
-async def delete(who: CurrentActor, services: CurrentServices, _: NoParameters, issuer_id: PathId) -> Response:
-    await write(services, services.issuers.delete, who, issuer_id)
+async def delete(
+    who: CurrentActor, services: CurrentServices, _: NoParameters, issuer_id: PathId, expected: Expected
+) -> Response:
+    await write(services, services.issuers.delete, who, issuer_id, expected)
     return no_content()

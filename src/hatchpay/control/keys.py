@@ -11,6 +11,7 @@ from hatchpay.control import examples
 from hatchpay.control.answers import IssuedKey, issued, json_answer, no_content
 from hatchpay.control.caller import CurrentActor
 from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write
+from hatchpay.control.conditions import Expected
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
 from hatchpay.control.models import ChangeKey, CreateKey, RotateKey, SetKeyRoles
@@ -33,6 +34,7 @@ router: Final = APIRouter(tags=["API keys"], default_response_class=Response)
         answer=IssuedKey,
         example=examples.ISSUED_KEY,
         body=(CreateKey, examples.CREATE_KEY),
+        etag=True,
     ),
 )
 async def create(
@@ -69,6 +71,7 @@ async def list_all(
         answer=KeyView,
         example=examples.KEY_WITH_ROLE,
         path_id=_ID,
+        etag=True,
     ),
 )
 async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, key_id: PathId) -> Response:
@@ -85,6 +88,8 @@ async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, key
         body=(ChangeKey, examples.CHANGE_KEY),
         path_id=_ID,
         problems=(409,),
+        etag=True,
+        if_match=True,
     ),
 )
 async def change(
@@ -92,9 +97,10 @@ async def change(
     services: CurrentServices,
     _: NoParameters,
     key_id: PathId,
+    expected: Expected,
     body: Annotated[ChangeKey, Depends(json_body(ChangeKey))],
 ) -> Response:
-    return json_answer(await write(services, services.keys.update, who, key_id, body.changes()))
+    return json_answer(await write(services, services.keys.update, who, key_id, body.changes(), expected))
 
 
 @router.delete(
@@ -105,10 +111,13 @@ async def change(
         status=204,
         path_id=_ID,
         problems=(409,),
+        if_match=True,
     ),
 )
-async def delete(who: CurrentActor, services: CurrentServices, _: NoParameters, key_id: PathId) -> Response:
-    await write(services, services.keys.delete, who, key_id)
+async def delete(
+    who: CurrentActor, services: CurrentServices, _: NoParameters, key_id: PathId, expected: Expected
+) -> Response:
+    await write(services, services.keys.delete, who, key_id, expected)
     return no_content()
 
 
@@ -122,6 +131,8 @@ async def delete(who: CurrentActor, services: CurrentServices, _: NoParameters, 
         body=(SetKeyRoles, examples.SET_KEY_ROLES),
         path_id=_ID,
         problems=(409,),
+        etag=True,
+        if_match=True,
     ),
 )
 async def set_roles(
@@ -129,9 +140,10 @@ async def set_roles(
     services: CurrentServices,
     _: NoParameters,
     key_id: PathId,
+    expected: Expected,
     body: Annotated[SetKeyRoles, Depends(json_body(SetKeyRoles))],
 ) -> Response:
-    return json_answer(await write(services, services.keys.set_roles, who, key_id, tuple(body.role_ids)))
+    return json_answer(await write(services, services.keys.set_roles, who, key_id, tuple(body.role_ids), expected))
 
 
 @router.post(
@@ -145,6 +157,8 @@ async def set_roles(
         body_optional=True,
         path_id=_ID,
         problems=(409,),
+        etag=True,
+        if_match=True,
     ),
 )
 async def rotate(
@@ -152,9 +166,11 @@ async def rotate(
     services: CurrentServices,
     _: NoParameters,
     key_id: PathId,
+    expected: Expected,
     body: Annotated[RotateKey, Depends(json_body(RotateKey, optional=True))],
 ) -> Response:
-    return json_answer(issued(await write(services, services.keys.rotate, who, key_id, body.grace_seconds)))
+    rotated = await write(services, services.keys.rotate, who, key_id, body.grace_seconds, expected)
+    return json_answer(issued(rotated))
 
 
 @router.delete(
@@ -165,7 +181,11 @@ async def rotate(
         answer=KeyView,
         example=examples.KEY_WITH_ROLE,
         path_id=_ID,
+        etag=True,
+        if_match=True,
     ),
 )
-async def end_grace(who: CurrentActor, services: CurrentServices, _: NoParameters, key_id: PathId) -> Response:
-    return json_answer(await write(services, services.keys.end_grace, who, key_id))
+async def end_grace(
+    who: CurrentActor, services: CurrentServices, _: NoParameters, key_id: PathId, expected: Expected
+) -> Response:
+    return json_answer(await write(services, services.keys.end_grace, who, key_id, expected))

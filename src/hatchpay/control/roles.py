@@ -11,6 +11,7 @@ from hatchpay.control import examples
 from hatchpay.control.answers import json_answer, no_content
 from hatchpay.control.caller import CurrentActor
 from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write
+from hatchpay.control.conditions import Expected
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
 from hatchpay.control.models import DefineRole
@@ -51,6 +52,7 @@ async def list_all(
         example=examples.ROLE,
         body=(DefineRole, examples.DEFINE_ROLE),
         problems=(409,),
+        etag=True,
     ),
 )
 async def create(who: CurrentActor, services: CurrentServices, _: NoParameters, body: DraftBody) -> Response:
@@ -60,7 +62,14 @@ async def create(who: CurrentActor, services: CurrentServices, _: NoParameters, 
 
 @router.get(
     _ROLES + "/{id}",
-    **documented("getRole", "Read a role", answer=RoleView, example=examples.ROLE, path_id=_ID),
+    **documented(
+        "getRole",
+        "Read a role",
+        answer=RoleView,
+        example=examples.ROLE,
+        path_id=_ID,
+        etag=True,
+    ),
 )
 async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, role_id: PathId) -> Response:
     return json_answer(await read(services.roles.get, who, role_id))
@@ -76,18 +85,29 @@ async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, rol
         body=(DefineRole, examples.DEFINE_ROLE),
         path_id=_ID,
         problems=(409,),
+        etag=True,
+        if_match=True,
     ),
 )
 async def replace(
-    who: CurrentActor, services: CurrentServices, _: NoParameters, role_id: PathId, body: DraftBody
+    who: CurrentActor, services: CurrentServices, _: NoParameters, role_id: PathId, expected: Expected, body: DraftBody
 ) -> Response:
-    return json_answer(await write(services, services.roles.update, who, role_id, body.draft()))
+    return json_answer(await write(services, services.roles.update, who, role_id, body.draft(), expected))
 
 
 @router.delete(
     _ROLES + "/{id}",
-    **documented("deleteRole", "Delete a custom role that no key holds", status=204, path_id=_ID, problems=(409,)),
+    **documented(
+        "deleteRole",
+        "Delete a custom role that no key holds",
+        status=204,
+        path_id=_ID,
+        problems=(409,),
+        if_match=True,
+    ),
 )
-async def delete(who: CurrentActor, services: CurrentServices, _: NoParameters, role_id: PathId) -> Response:
-    await write(services, services.roles.delete, who, role_id)
+async def delete(
+    who: CurrentActor, services: CurrentServices, _: NoParameters, role_id: PathId, expected: Expected
+) -> Response:
+    await write(services, services.roles.delete, who, role_id, expected)
     return no_content()

@@ -43,7 +43,7 @@ class Keys:
     def get(self, actor: object, key_id: str) -> KeyView:
         return self._answer("get")
 
-    def update(self, actor: object, key_id: str, changes: object) -> KeyView:
+    def update(self, actor: object, key_id: str, changes: object, expected: object) -> KeyView:
         return self._answer("update")
 
     def create(self, actor: object, wanted: NewKey) -> Any:
@@ -54,7 +54,7 @@ class Keys:
         self.calls.append(name)
         if self.failure is not None:
             raise self.failure
-        return msgspec.convert(examples.KEY, KeyView)
+        return msgspec.convert(examples.KEY, KeyView).tagged("0123")
 
 
 def app_of(keys: Keys, changed_failure: Exception | None = None) -> Any:

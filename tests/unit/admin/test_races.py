@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from tests.support.directory import UnsyncedDirectory, World
 
+from hatchpay.admin.versions import IfMatch
 from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.errors import Conflict, Forbidden, HatchPayError, Unauthenticated
 
@@ -161,3 +162,26 @@ def test_of_two_rotations_only_the_later_secret_stays(world: World, beside: Worl
             stored = view.key_of_any_tenant(key)
         assert stored is not None
         assert [secret.ends_us is None for secret in stored.secrets] == [True, False, False]
+
+
+@pytest.mark.parametrize("what", ["key", "role"])
+def test_of_two_who_have_read_the_same_version_one_writes_and_the_other_is_told(
+    world: World, beside: World, admin: Actor, what: str
+) -> None:
+    key_id, role_id = world.key(admin).view.id, world.role(admin, "role").id
+    for number in range(ROUNDS):
+        world.clock.now += 1
+        read = world.keys.get(admin, key_id) if what == "key" else world.roles.get(admin, role_id)
+        expected = IfMatch(frozenset({read.etag}))
+
+        def write(world: World, name: str, expected: IfMatch = expected) -> object:
+            if what == "key":
+                return world.keys.update(admin, key_id, KeyChanges(name=name), expected)
+            return world.roles.update(admin, role_id, RoleDraft(name=name), expected)
+
+        names = [f"first {number}", f"second {number}"]
+        results = together(partial(write, world, names[0]), partial(write, beside, names[1]))
+
+        assert codes(results) == ["done", "precondition_failed"]
+        now = world.keys.get(admin, key_id) if what == "key" else world.roles.get(admin, role_id)
+        assert now.name == names[results.index(None)]

@@ -241,6 +241,26 @@ def test_every_parameter_of_a_path_is_described(operations: dict[tuple[str, str]
         assert named == (["id"] if "{id}" in path else [])
 
 
+def test_what_can_be_changed_has_a_tag_and_every_change_of_it_a_condition(
+    operations: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    tagged, conditional = set(), set()
+    for call, operation in operations.items():
+        if any("ETag" in response.get("headers", ()) for response in operation["responses"].values()):
+            tagged.add(call)
+        if any(one["name"] == "If-Match" for one in operation.get("parameters", ())):
+            conditional.add(call)
+            assert "412" in operation["responses"]
+        else:
+            assert "412" not in operation["responses"]
+    # A new tenant cannot be changed by any call.
+    made = {call for call in operations if call[0] == "POST" and "{id}" not in call[1]} - {("POST", "/v1/tenants")}
+    changed = {call for call in operations if call[0] != "GET" and "{id}" in call[1]}
+    read = {call for call in operations if call[0] == "GET" and "{id}" in call[1]}
+    assert conditional == changed
+    assert tagged == made | read | {call for call in changed if "200" in operations[call]["responses"]}
+
+
 def test_lists_say_how_they_are_paged(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
     for call in (
         ("GET", "/roles"),
