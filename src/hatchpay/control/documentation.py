@@ -155,17 +155,18 @@ def documented(
     query: type[Query] | None = None,
     path_id: str | None = None,
     problems: tuple[int, ...] = (),
+    media_type: str = "application/json",
 ) -> Json:
     """Keyword arguments for a route's decorator.
 
-    `answer` is the type of the answer and `example` one of its values; `path_id` says what `{id}`
+    `answer` is the type of the answer, of `media_type`, and `example` one of its values; `path_id` says what `{id}`
     names; `problems` are those that this call may give besides the ones that follow from the rest.
     """
     expected = {400, 401, 403, 422, 503, *problems}
     responses: Json = {str(status): {"description": summary}}
     if answer is not None:
         schema = msgspec.json.schema_components([answer], ref_template=_REF)[0][0]
-        responses[str(status)]["content"] = {"application/json": {"schema": schema, "example": example}}
+        responses[str(status)]["content"] = {media_type: {"schema": schema, "example": example}}
     extra: Json = {"responses": responses}
     parameters = _parameters(query, path_id)
     if parameters:
