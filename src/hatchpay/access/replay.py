@@ -116,7 +116,7 @@ class Comparison:
             return _skip(reason)
         match = self._routes.get(("GET" if record.method == "HEAD" else record.method, record.route or ""))
         if match is None:
-            return _skip("route_not_listed")
+            return _skip("route_no_longer_listed")
         if match.route.permission is None:
             return _skip("no_permission_needed")
         before = _caller(self._before.snapshot, self._tenant_id, record)

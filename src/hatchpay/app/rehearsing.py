@@ -5,20 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from hatchpay.access.catalogue import EMPTY
 from hatchpay.access.recorded import ReadFields
 from hatchpay.access.replay import Standing
-from hatchpay.access.routes import RouteTable
+from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.supposed import WithPolicy
+from hatchpay.app.files import read_catalogue
 from hatchpay.clock import wall_us
+from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.tokens.digest import Peppers
 
-__all__ = ["rehearsals_over"]
+__all__ = ["local_rehearsals", "rehearsals_over"]
 
 WITH_POLICY: Final[WithPolicy | None] = None
 READ_FIELDS: Final[ReadFields | None] = None
+_NO_PEPPERS: Final = Peppers(0, {})
 
 
 def rehearsals_over(
@@ -33,3 +38,10 @@ def rehearsals_over(
         with_policy=WITH_POLICY,
         read_fields=READ_FIELDS,
     )
+
+
+def local_rehearsals(directory: SqlDirectory, ledger: Path, routes: Path | None) -> Rehearsals:
+    """By the application's route table in this file, and HatchPay's own. Raises SettingsError, DirectoryUnavailable."""
+    application = EMPTY.routes if routes is None else read_catalogue(routes).routes
+    table = merge({"the application": application, "HatchPay": RouteTable(CONTROL_ROUTES)})
+    return rehearsals_over(directory, ledger, DirectorySnapshots(directory, lambda: _NO_PEPPERS), table)
