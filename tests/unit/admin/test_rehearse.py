@@ -211,7 +211,7 @@ class TestPermissionsOfARole:
             (RolePermissions(viewer, ()), Conflict, "builtin_role", "role_id"),
             (RolePermissions(shop.role_id, ("a.b.c",)), InvalidInput, "unknown_permission", "permissions"),
             (
-                RolePermissions(shop.role_id, ("platform.tenants.read",)),
+                RolePermissions(shop.role_id, platforms),
                 InvalidInput,
                 "unknown_permission",
                 "permissions",
