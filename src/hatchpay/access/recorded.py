@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 from hatchpay.access.routes import BodyField, Route
 from hatchpay.access.rules import FieldValue
 
-__all__ = ["ReadFields", "Recorded", "fields_of", "skipped", "was_refused_at_its_head"]
+__all__ = ["ReadFields", "Recorded", "fields_of", "hidden_from_policies", "skipped", "was_refused_at_its_head"]
 
 ReadFields = Callable[[Sequence[BodyField], bytes], Mapping[str, FieldValue]]
 """Reads the declared fields of a JSON body as the gate does, without those that are missing or of another type."""
@@ -84,7 +84,14 @@ def skipped(record: Recorded) -> str | None:
 
 def was_refused_at_its_head(record: Recorded) -> bool:
     """Then nobody has read which business unit it concerns, nor its body."""
-    return record.decision == "deny" and record.reason == _HEAD
+    return record.decision == "deny" and record.reason == _HEAD and record.business_unit_id is None
+
+
+def hidden_from_policies(record: Recorded) -> str | None:
+    """What the record does not tell of the caller that any policy may ask for; None where it tells all."""
+    if record.token_id is not None:
+        return "token_age_not_kept"
+    return "caller_not_kept" if _is_marked(record.principal_id or "") else None
 
 
 def fields_of(record: Recorded, route: Route, read: ReadFields | None) -> Mapping[str, FieldValue] | None:

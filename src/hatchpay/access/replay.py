@@ -17,7 +17,14 @@ import msgspec
 
 from hatchpay.access.decision import Decision
 from hatchpay.access.engine import conclude, decide
-from hatchpay.access.recorded import ReadFields, Recorded, fields_of, skipped, was_refused_at_its_head
+from hatchpay.access.recorded import (
+    ReadFields,
+    Recorded,
+    fields_of,
+    hidden_from_policies,
+    skipped,
+    was_refused_at_its_head,
+)
 from hatchpay.access.routes import Match, Route, RouteTable
 from hatchpay.access.rules import FieldValue, Rules
 from hatchpay.identity.issuer import grants_of
@@ -135,6 +142,9 @@ class Comparison:
             return self._compared(case, _NO_FIELDS)
         if _both_denied(case):
             return _SAME
+        hidden = hidden_from_policies(case.record)
+        if hidden is not None:
+            return _undecided(hidden)
         body = fields_of(case.record, case.match.route, self._read_fields)
         return _undecided("body_not_kept") if body is None else self._compared(case, body)
 

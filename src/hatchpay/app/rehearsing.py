@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from hatchpay.access.catalogue import EMPTY
-from hatchpay.access.recorded import ReadFields
 from hatchpay.access.replay import Standing
 from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.rehearse import Rehearsals
-from hatchpay.admin.supposed import WithPolicy
 from hatchpay.app.files import read_catalogue
 from hatchpay.clock import wall_us
 from hatchpay.control.routes import CONTROL_ROUTES
@@ -21,22 +19,21 @@ from hatchpay.tokens.digest import Peppers
 
 __all__ = ["local_rehearsals", "rehearsals_over"]
 
-WITH_POLICY: Final[WithPolicy | None] = None
-READ_FIELDS: Final[ReadFields | None] = None
 _NO_PEPPERS: Final = Peppers(0, {})
 
 
 def rehearsals_over(
     directory: SqlDirectory, ledger: Path, snapshots: DirectorySnapshots, routes: RouteTable
 ) -> Rehearsals:
+    """What policies need is handed in here; without it a change of a policy is refused."""
     return Rehearsals(
         directory,
         LedgerReplay(ledger),
         lambda: Standing(snapshots.current, snapshots.rules),
         routes,
         wall_us,
-        with_policy=WITH_POLICY,
-        read_fields=READ_FIELDS,
+        with_policy=None,
+        read_fields=None,
     )
 
 

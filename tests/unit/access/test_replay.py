@@ -312,6 +312,21 @@ class TestPolicies:
         assert judge(standing(policies=policies), standing(WRITE, policies=policies), one).outcome == "undecided"
         assert judge(standing(policies=policies), standing(READ, policies=policies), one) == SAME
 
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [
+            ({"token_id": "t"}, "token_age_not_kept"),
+            (user(principal_id="user:[redacted key]"), "caller_not_kept"),
+        ],
+    )
+    def test_what_a_record_does_not_tell_of_the_caller_leaves_it_open(self, fields: Any, reason: str) -> None:
+        before, after = (
+            standing(READ, roles={"till": {READ}}, policies=policies)
+            for policies in (None, Forbidding(address="192.0.2.1", concerned=READ))
+        )
+        assert judge(before, after, record(**fields)) == Verdict("undecided", reason=reason)
+        assert judge(before, standing(), record(**fields)).outcome == "denied"
+
     def test_policies_that_do_not_concern_the_permission_ask_for_nothing(self) -> None:
         policies = Forbidding(most=500, concerned=READ)
         one = paid(None, body_size=10)
