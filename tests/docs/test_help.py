@@ -36,6 +36,7 @@ COMMANDS: dict[str, set[str]] = {
     "permissions list": TENANT,
     "routes import": {"--data-dir", "--config", "--help", "--over", "--output", "--force"},
     "routes check": LISTED | {"--routes", "--strict"},
+    "rehearse": TENANT | {"--key", "--roles", "--role", "--permissions", "--policy", "--from", "--to", "--routes"},
     "audit history": TENANT
     | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
     | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--limit", "--cursor"},

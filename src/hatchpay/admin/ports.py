@@ -49,6 +49,10 @@ class DirectoryView(Protocol):
         """Newest first, by id."""
         ...
 
+    def keys_by_id(self, tenant_id: str, key_ids: Iterable[str]) -> dict[str, KeyRow]:
+        """Those among `key_ids` that exist."""
+        ...
+
     def keys_holding(self, role_ids: Iterable[str]) -> list[KeyRow]: ...
 
     def keys_under(self, pepper_version: int) -> list[KeyRow]:

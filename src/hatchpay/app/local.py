@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from time import perf_counter_ns
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -40,6 +41,9 @@ from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger, LedgerReader
 
+if TYPE_CHECKING:
+    from hatchpay.admin.rehearse import Rehearsals
+
 __all__ = ["Local", "import_changes", "open_local"]
 
 Answer = TypeVar("Answer")
@@ -67,6 +71,7 @@ class Local:
             paths.prepare()
         self._instances = paths.instances
         self._ledger_path = paths.ledger
+        self._routes = settings.routes
         self._recording: tuple[InstanceLock, Ledger] | None = None
         self._from_variable = settings.pepper is not None
         self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
@@ -79,6 +84,13 @@ class Local:
         self.signing_keys = SigningKeys(self._directory, wall_us, new_id, explained(self._secrets.kek))
         self._pepper_admin = PepperAdmin(self._directory, wall_us, new_id, self._secrets.peppers)
         self._tokens = LocalTokens(settings, self._directory, self._secrets, self.keys.rehash)
+
+    @cached_property
+    def rehearsals(self) -> Rehearsals:
+        # It needs what a server needs; no other command is to wait for that.
+        from hatchpay.app.rehearsing import local_rehearsals
+
+        return local_rehearsals(self._directory, self._ledger_path, self._routes)
 
     def close(self) -> None:
         if self._recording is not None:

@@ -26,6 +26,7 @@ from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
 from hatchpay.app import own_tokens
 from hatchpay.app.files import find_application, find_routes, read_catalogue
+from hatchpay.app.rehearsing import rehearsals_over
 from hatchpay.app.runtime import Runtime
 from hatchpay.clock import wall_us
 from hatchpay.control.app import create_control_app
@@ -140,6 +141,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         token_authenticator=runtime.token_authenticator,
         published=PublishedKeys(runtime.trust, wall_us, url),
         history=runtime.history,
+        rehearsals=rehearsals_over(directory, runtime.paths.ledger, runtime.snapshots, runtime.routes),
         changed=runtime.changed,
     )
 

@@ -82,12 +82,17 @@ class UsageReader(Protocol):
 
 
 class Replay(Protocol):
-    """What a tenant's callers did. Raises AuditUnavailable where the record cannot be read."""
+    """What a tenant's callers did. Raises AuditUnavailable where the record cannot be read.
 
-    def count(self, tenant_id: str, from_us: int, to_us: int) -> int:
+    `business_unit_ids` restricts a caller of chosen units to what concerned those.
+    """
+
+    def count(self, tenant_id: str, from_us: int, to_us: int, business_unit_ids: frozenset[str] | None = None) -> int:
         """How many records `records` gives."""
         ...
 
-    def records(self, tenant_id: str, from_us: int, to_us: int) -> Iterator[list[Record]]:
+    def records(
+        self, tenant_id: str, from_us: int, to_us: int, business_unit_ids: frozenset[str] | None = None
+    ) -> Iterator[list[Record]]:
         """Those that began at or after `from_us` and before `to_us` (microseconds), in batches, oldest first."""
         ...

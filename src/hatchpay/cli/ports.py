@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hatchpay.access.route_check import RouteFindings
     from hatchpay.admin.keys import Keys
     from hatchpay.admin.permissions import Permissions
+    from hatchpay.admin.rehearse import Rehearsals
     from hatchpay.admin.roles import Roles
     from hatchpay.admin.signing_keys import SigningKeys
     from hatchpay.admin.tenants import Tenants
@@ -83,6 +84,11 @@ class Local(Protocol):
 
     @property
     def history(self) -> History: ...
+
+    @property
+    def rehearsals(self) -> Rehearsals:
+        """By the route table of the settings; without one, only HatchPay's own calls are known."""
+        ...
 
     def reader(self, tenant_id: str) -> Actor:
         """Somebody who may read everything of a tenant."""

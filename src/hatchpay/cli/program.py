@@ -15,6 +15,7 @@ from hatchpay.cli import (
     operator,
     pepper,
     permissions,
+    rehearse,
     roles,
     routes,
     serve,
@@ -68,6 +69,7 @@ def build(ports: Ports) -> typer.Typer:
     }
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, no_args_is_help=True)
+    rehearse.register(app)
     doctor.register(app)
     settings.register(app)
     return app

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
+from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.control import (
@@ -17,6 +18,7 @@ from hatchpay.control import (
     models,
     permissions,
     problems,
+    rehearse,
     roles,
     tenants,
     tokens,
@@ -38,6 +40,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     tenants.router,
     audit_log.router,
     issuers.router,
+    rehearse.router,
 )
 _FREE: Final[tuple[APIRouter, ...]] = (tokens.router, well_known.router)
 """Open to everybody, or authenticating their callers themselves; what they serve is listed in `routes` one by one."""
@@ -52,6 +55,7 @@ _BODIES: Final = (
     models.CreateTenant,
     models.TrustIssuer,
     models.ChangeIssuer,
+    models.Rehearse,
 )
 _ANSWERS: Final = (
     IssuedKey,
@@ -63,6 +67,7 @@ _ANSWERS: Final = (
     OnboardedAnswer,
     HistoryPageAnswer,
     Page[IssuerView],
+    RehearsalView,
 )
 
 

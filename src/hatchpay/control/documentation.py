@@ -175,10 +175,11 @@ def documented(
     problems: tuple[int, ...] = (),
     etag: bool = False,
     if_match: bool = False,
+    media_type: str = "application/json",
 ) -> Json:
     """Keyword arguments for a route's decorator.
 
-    `answer` is the type of the answer and `example` one of its values; `path_id` says what `{id}`
+    `answer` is the type of the answer, of `media_type`, and `example` one of its values; `path_id` says what `{id}`
     names; `problems` are those that this call may give besides the ones that follow from the rest. `etag` is
     for an answer with an entity tag, `if_match` for a call that heeds one.
     """
@@ -186,7 +187,7 @@ def documented(
     responses: Json = {str(status): {"description": summary}}
     if answer is not None:
         schema = msgspec.json.schema_components([answer], ref_template=_REF)[0][0]
-        responses[str(status)]["content"] = {"application/json": {"schema": schema, "example": example}}
+        responses[str(status)]["content"] = {media_type: {"schema": schema, "example": example}}
     if etag:
         responses[str(status)]["headers"] = {"ETag": _ETAG}
     extra: Json = {"responses": responses}

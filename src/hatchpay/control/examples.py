@@ -258,3 +258,38 @@ METADATA: Final[Example] = {
     "grant_types_supported": ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"],
     "response_types_supported": [],
 }
+
+REHEARSE: Final[Example] = {
+    "change": {"key_id": KEY_ID, "role_ids": [_ROLE_ID]},
+    "from": "2026-10-25T00:00:00Z",
+    "to": "2026-11-24T00:00:00Z",
+}
+REHEARSAL: Final[Example] = {
+    "from": "2026-10-25T00:00:00.000000Z",
+    "to": "2026-11-24T00:00:00.000000Z",
+    "requests": 48_211,
+    "skipped": {"no_permission_needed": 12},
+    "undecided": 0,
+    "undecided_because": {},
+    "denied": {
+        "count": 3,
+        "groups": [
+            {
+                "principal_id": KEY_ID,
+                "key_id": KEY_ID,
+                "name": "Tenant API key",
+                "method": "POST",
+                "route": "/v1/payment-proxy/transactions",
+                "permission": "payment-proxy.transactions.create",
+                "count": 3,
+                "reason": "permission_missing",
+                "missing": "payment-proxy.transactions.create",
+                "samples": [_REQUEST_ID],
+                "first_at": _MADE,
+                "last_at": _LATER,
+            }
+        ],
+        "more_groups": 0,
+    },
+    "allowed": {"count": 0, "groups": [], "more_groups": 0},
+}

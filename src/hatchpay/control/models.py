@@ -11,6 +11,7 @@ from hatchpay.admin.token_views import IssuerChanges, NewIssuer
 from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft
 from hatchpay.control.fields import Moment, Uuid, time_us
 from hatchpay.control.json_body import Body
+from hatchpay.control.rehearse_models import Rehearse
 from hatchpay.errors import InvalidInput
 from hatchpay.identity.issuer import ClaimsMapping
 
@@ -23,6 +24,7 @@ __all__ = [
     "CreateTenant",
     "DefineRole",
     "MapClaims",
+    "Rehearse",
     "RotateKey",
     "SetKeyRoles",
     "TrustIssuer",

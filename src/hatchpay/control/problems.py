@@ -18,7 +18,7 @@ from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.errors import HatchPayError, InvalidInput, NotFound, Refusal, problem
 from hatchpay.identity.credential import challenge
 
-__all__ = ["answer", "frames", "install", "internal_error"]
+__all__ = ["answer", "frames", "install", "internal_error", "last_words"]
 
 _log: Final = logging.getLogger("hatchpay.control")
 _DENIALS: Final = frozenset({401, 403, 409})
@@ -26,11 +26,7 @@ _table: Final = RouteTable(CONTROL_ROUTES)
 
 
 def answer(error: HatchPayError, scope: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    shown = error
-    if error.status >= 500 and not isinstance(error, Refusal):
-        # Their details are for the operator: paths, and what the database said.
-        _log.error("%s: %s", error.code, error.detail)
-        shown = HatchPayError("a part of the service is out of order", code=error.code, status=error.status)
+    shown = _shown(error)
     chosen = dict(headers or {})
     if shown.status == 401:
         chosen["WWW-Authenticate"] = challenge(shown.code)
@@ -40,15 +36,40 @@ def answer(error: HatchPayError, scope: Mapping[str, Any], headers: Mapping[str,
     refused = getattr(caller, "refused", None)
     if refused is not None and shown.status < 500:
         refused(shown.code, shown.status in _DENIALS)
-    body = msgspec.json.encode(problem(shown, getattr(caller, "request_id", None)))
+    body = msgspec.json.encode(problem(shown, _request_id(scope)))
     return Response(body, shown.status, chosen, media_type="application/problem+json")
+
+
+def last_words(error: Exception, scope: Mapping[str, Any]) -> dict[str, object]:
+    """The problem that ends an answer which has begun well, and tells the record that it did not end so."""
+    caller = scope.get(SCOPE_KEY)
+    if isinstance(error, HatchPayError):
+        shown = _shown(error)
+    else:
+        _log.error("unforeseen %s in request %s\n%s", type(error).__name__, _request_id(scope), frames(error))
+        shown = _Unforeseen("something went wrong on our side")
+    refused = getattr(caller, "refused", None)
+    if refused is not None:
+        refused(shown.code, shown.status in _DENIALS)
+    return problem(shown, _request_id(scope))
 
 
 def internal_error(error: Exception, scope: Mapping[str, Any]) -> Response:
     """For what nobody foresaw. The log gets where it happened, not the message: it may hold what was sent."""
-    request_id = getattr(scope.get(SCOPE_KEY), "request_id", None)
-    _log.error("unforeseen %s in request %s\n%s", type(error).__name__, request_id, frames(error))
+    _log.error("unforeseen %s in request %s\n%s", type(error).__name__, _request_id(scope), frames(error))
     return answer(_Unforeseen("something went wrong on our side"), scope)
+
+
+def _shown(error: HatchPayError) -> HatchPayError:
+    if error.status < 500 or isinstance(error, Refusal):
+        return error
+    # Their details are for the operator: paths, and what the database said.
+    _log.error("%s: %s", error.code, error.detail)
+    return HatchPayError("a part of the service is out of order", code=error.code, status=error.status)
+
+
+def _request_id(scope: Mapping[str, Any]) -> str | None:
+    return getattr(scope.get(SCOPE_KEY), "request_id", None)
 
 
 def frames(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
@@ -23,12 +24,13 @@ from hatchpay.identity.tokens import TokenAuthenticator
 __all__ = ["Services"]
 
 _FETCHING: Final = 4
+_REHEARSING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """`changed` is awaited after every successful write, before its answer: it puts the change into force. `fetching`
-    bounds the threads of calls that wait for others' servers.
+    bounds the threads of calls that wait for others' servers, `rehearsing` those of calls that go through the record.
     """
 
     keys: Keys
@@ -42,5 +44,7 @@ class Services:
     token_authenticator: TokenAuthenticator
     published: PublishedKeys
     history: History
+    rehearsals: Rehearsals
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))
+    rehearsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_REHEARSING))

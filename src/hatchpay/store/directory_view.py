@@ -81,6 +81,11 @@ class SqlView(TokenView):
             query = query.where(api_keys.c.id < before)
         return sorted(self.load_keys(self._ids(query)), key=lambda key: key.id, reverse=True)
 
+    def keys_by_id(self, tenant_id: str, key_ids: Iterable[str]) -> dict[str, KeyRow]:
+        """Those among `key_ids` that are keys of this tenant, without the deleted ones."""
+        keys = self.load_keys(set(key_ids))
+        return {key.id: key for key in keys if key.tenant_id == tenant_id and key.deleted_us is None}
+
     def keys_holding(self, role_ids: Iterable[str]) -> list[KeyRow]:
         """The keys to which any of these roles is attached."""
         return list(self.load_keys(self.ids_of_keys_holding(role_ids)))

@@ -33,23 +33,25 @@ class LedgerReplay:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def count(self, tenant_id: str, from_us: int, to_us: int) -> int:
+    def count(self, tenant_id: str, from_us: int, to_us: int, business_unit_ids: frozenset[str] | None = None) -> int:
         """How many records `records` gives."""
+        among, units = _among(business_unit_ids)
+        query = f"SELECT count(*) FROM records WHERE {_SPAN}{among}"  # noqa: S608
         with self._reading() as db:
-            query = (
-                "SELECT count(*) FROM records WHERE tenant_id = ? AND seq >= ? AND started_us >= ? AND started_us < ?"
-            )
-            return int(db.execute(query, (tenant_id, _first(db, from_us), from_us, to_us)).fetchone()[0])
+            return int(db.execute(query, (tenant_id, _first(db, from_us), from_us, to_us, *units)).fetchone()[0])
 
-    def records(self, tenant_id: str, from_us: int, to_us: int) -> Iterator[list[Record]]:
+    def records(
+        self, tenant_id: str, from_us: int, to_us: int, business_unit_ids: frozenset[str] | None = None
+    ) -> Iterator[list[Record]]:
         """Batches of those that began at or after `from_us` and before `to_us`, in the order of their completion.
 
         Raises AuditUnavailable.
         """
-        query = f"SELECT seq, record FROM records WHERE {_SPAN} ORDER BY seq LIMIT ?"  # noqa: S608
+        among, units = _among(business_unit_ids)
+        query = f"SELECT seq, record FROM records WHERE {_SPAN}{among} ORDER BY seq LIMIT ?"  # noqa: S608
         with self._reading() as db:
             seq = _first(db, from_us)
-            while rows := db.execute(query, (tenant_id, seq, from_us, to_us, _BATCH)).fetchall():
+            while rows := db.execute(query, (tenant_id, seq, from_us, to_us, *units, _BATCH)).fetchall():
                 seq = rows[-1][0] + 1
                 yield [_decode(row[1]) for row in rows]
 
@@ -60,6 +62,12 @@ class LedgerReplay:
                 yield db
         except sqlite3.Error as error:
             raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
+
+
+def _among(unit_ids: frozenset[str] | None) -> tuple[str, list[str]]:
+    """A condition for these units, with its values."""
+    units = sorted(unit_ids or ())
+    return ("", []) if unit_ids is None else (f" AND business_unit_id IN ({', '.join('?' * len(units))})", units)
 
 
 def _first(db: sqlite3.Connection, from_us: int) -> int:

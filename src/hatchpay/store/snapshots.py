@@ -9,17 +9,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import Connection, select
 
 from hatchpay.access.directory import KeyRow, RoleRow
+from hatchpay.access.grants import Grants, grants_of_roles, principal_of
 from hatchpay.access.permission import Permission
 from hatchpay.access.rules import NO_RULES, Rules
 from hatchpay.errors import SettingsError
 from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot, Trust
-from hatchpay.identity.principal import Principal
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.directory_view import SqlView
 from hatchpay.store.rules import RULE_KINDS, compile_rules
@@ -31,8 +30,6 @@ from hatchpay.tokens.digest import Peppers
 __all__ = ["DirectorySnapshots"]
 
 _log: Final = logging.getLogger("hatchpay.directory")
-
-_Grants = tuple[tuple[str, ...], Mapping[str, str]]
 
 
 class DirectorySnapshots:
@@ -129,32 +126,16 @@ class DirectorySnapshots:
 
     def _compile(self, rows: Iterable[KeyRow]) -> Iterable[tuple[str, KeyEntry]]:
         # Most keys hold one of few sets of roles: they share its grants.
-        known: dict[frozenset[str], _Grants] = {}
+        known: dict[frozenset[str], Grants] = {}
         for row in rows:
             grants = known.get(row.role_ids)
             if grants is None:
-                grants = known[row.role_ids] = _grants(self._roles[role_id] for role_id in row.role_ids)
+                grants = known[row.role_ids] = grants_of_roles(self._roles[role_id] for role_id in row.role_ids)
             yield encode_id(row.id), _entry(row, grants)
 
 
-def _grants(roles: Iterable[RoleRow]) -> _Grants:
-    """The names of the roles, and of each permission the first role, by name, that holds it."""
-    ordered = sorted(roles, key=lambda role: role.name)
-    grants = {name: f"role:{role.name}" for role in reversed(ordered) for name in role.permissions}
-    return tuple(role.name for role in ordered), MappingProxyType(grants)
-
-
-def _entry(key: KeyRow, grants: _Grants) -> KeyEntry:
-    names, held = grants
-    principal = Principal(
-        id=key.id,
-        kind="api_key",
-        tenant_id=key.tenant_id,
-        key_id=key.id,
-        roles=names,
-        grants=held,
-        limits=key.limits,
-    )
+def _entry(key: KeyRow, grants: Grants) -> KeyEntry:
+    principal = principal_of(key, grants)
     state: KeyState = "deleted" if key.deleted_us is not None else "enabled" if key.enabled else "disabled"
     secrets = tuple(SecretEntry(row.version, row.digest, row.pepper_version, row.ends_us) for row in key.secrets)
     return KeyEntry(principal, state, secrets, key.enabled_from_us)

@@ -13,11 +13,14 @@ from typing import Any
 import httpx
 import msgspec
 
+from hatchpay.access.replay import Standing
+from hatchpay.access.routes import RouteTable
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
@@ -26,6 +29,7 @@ from hatchpay.audit.record import Completion, Record
 from hatchpay.clock import wall_us
 from hatchpay.control.app import Services, create_control_app
 from hatchpay.control.published import PublishedKeys
+from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.identity.authenticator import ApiKeyAuthenticator, Authenticated, Invalid
 from hatchpay.identity.ports import Snapshot, Trust
 from hatchpay.identity.principal import Principal
@@ -35,6 +39,7 @@ from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
 from hatchpay.tokens import apikey
 from hatchpay.tokens.digest import Peppers
@@ -99,6 +104,13 @@ class World:
                 token_authenticator=TokenAuthenticator(self._snapshot, wall_us, lambda _: None, keep_s=86_400),
                 published=PublishedKeys(self._trust, wall_us, URL),
                 history=reader,
+                rehearsals=Rehearsals(
+                    self.directory,
+                    LedgerReplay(self._ledger_path),
+                    lambda: Standing(self.snapshots.current, self.snapshots.rules),
+                    RouteTable(CONTROL_ROUTES),
+                    wall_us,
+                ),
                 changed=self._changed,
             )
         )

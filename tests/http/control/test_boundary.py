@@ -77,6 +77,7 @@ def app_of(keys: Keys, changed_failure: Exception | None = None) -> Any:
             token_authenticator=nothing,
             published=PublishedKeys(Trust, lambda: 0, "https://auth.test"),
             history=nothing,
+            rehearsals=nothing,
             changed=changed,
         )
     )

@@ -26,6 +26,7 @@ def services_with(changed: Any) -> Services:
         token_authenticator=nothing,
         published=nothing,
         history=nothing,
+        rehearsals=nothing,
         changed=changed,
     )
 

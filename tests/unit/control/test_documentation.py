@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.audit.record import Record, flat
@@ -34,6 +35,7 @@ ANSWERS: dict[str, Any] = {
     "Page_PermissionView_": Page[PermissionView],
     "Page_RoleView_": Page[RoleView],
     "Page_TenantView_": Page[TenantView],
+    "RehearsalView": RehearsalView,
     "RoleView": RoleView,
 }
 OPERATION_IDS = {
@@ -62,6 +64,7 @@ OPERATION_IDS = {
     "listTenants",
     "onboardTenant",
     "readHistory",
+    "rehearse",
     "replaceRole",
     "revokeToken",
     "rotateApiKey",
@@ -216,7 +219,7 @@ def test_every_answer_has_an_example_that_is_exactly_of_its_type(
         for status, response in operation["responses"].items():
             assert response["description"]
             if status.startswith("2") and status != "204":
-                content = response["content"]["application/json"]
+                (content,) = response["content"].values()
                 answer = ANSWERS[content["schema"]["$ref"].rpartition("/")[2]]
                 value = msgspec.convert(content["example"], answer)
                 assert msgspec.json.decode(msgspec.json.encode(value)) == content["example"], call

@@ -1,0 +1,44 @@
+"""Rehearsals over one data directory, for the server and for the command alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from hatchpay.access.catalogue import EMPTY
+from hatchpay.access.replay import Standing
+from hatchpay.access.routes import RouteTable, merge
+from hatchpay.admin.rehearse import Rehearsals
+from hatchpay.app.files import read_catalogue
+from hatchpay.clock import wall_us
+from hatchpay.control.routes import CONTROL_ROUTES
+from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.replay import LedgerReplay
+from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.tokens.digest import Peppers
+
+__all__ = ["local_rehearsals", "rehearsals_over"]
+
+_NO_PEPPERS: Final = Peppers(0, {})
+
+
+def rehearsals_over(
+    directory: SqlDirectory, ledger: Path, snapshots: DirectorySnapshots, routes: RouteTable
+) -> Rehearsals:
+    """What policies need is handed in here; without it a change of a policy is refused."""
+    return Rehearsals(
+        directory,
+        LedgerReplay(ledger),
+        lambda: Standing(snapshots.current, snapshots.rules),
+        routes,
+        wall_us,
+        with_policy=None,
+        read_fields=None,
+    )
+
+
+def local_rehearsals(directory: SqlDirectory, ledger: Path, routes: Path | None) -> Rehearsals:
+    """By the application's route table in this file, and HatchPay's own. Raises SettingsError, DirectoryUnavailable."""
+    application = EMPTY.routes if routes is None else read_catalogue(routes).routes
+    table = merge({"the application": application, "HatchPay": RouteTable(CONTROL_ROUTES)})
+    return rehearsals_over(directory, ledger, DirectorySnapshots(directory, lambda: _NO_PEPPERS), table)
