@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from time import perf_counter_ns
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
 
+from hatchpay.admin.explain_views import ExplanationView, Question
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.peppers import PepperAdmin
@@ -20,6 +22,7 @@ from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.views import Actor
+from hatchpay.app.local_explain import explain_locally
 from hatchpay.app.local_tokens import LocalTokens
 from hatchpay.app.own_tokens import explained
 from hatchpay.app.paths import DataDirectory
@@ -69,6 +72,7 @@ class Local:
         self._ledger_path = paths.ledger
         self._recording: tuple[InstanceLock, Ledger] | None = None
         self._from_variable = settings.pepper is not None
+        self._routes = settings.routes
         self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
         self._secrets = paths.secret_files(settings, self._directory)
         self.history = LedgerReader(paths.ledger)
@@ -186,6 +190,9 @@ class Local:
 
     def inspect_token(self, text: str) -> TokenInspection:
         return self._tokens.inspect(text)
+
+    def explain(self, tenant_id: str, question: Question, routes: Path | None) -> ExplanationView:
+        return explain_locally(self._directory, self.history, self.reader(tenant_id), question, routes or self._routes)
 
     def _actor(self, tenant_id: str, request_id: str) -> Actor:
         with self._directory.read() as view:

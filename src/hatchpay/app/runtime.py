@@ -93,6 +93,11 @@ class Runtime:
         key = self.secrets.fingerprint_key()
         return Gate(app, Parts(admission, self.recorder, wall_us, new_id, key, self.metrics.observe), control)
 
+    @property
+    def routes(self) -> RouteTable:
+        """The application's and HatchPay's own, by which the gate decides."""
+        return self._routes
+
     def trust(self) -> Trust:
         return self.snapshots.current.trust
 

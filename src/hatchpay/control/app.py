@@ -7,9 +7,11 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
+from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.control import (
+    access,
     audit_log,
     business_units,
     issuers,
@@ -34,6 +36,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     keys.router,
     roles.router,
     permissions.router,
+    access.router,
     business_units.router,
     tenants.router,
     audit_log.router,
@@ -52,6 +55,7 @@ _BODIES: Final = (
     models.CreateTenant,
     models.TrustIssuer,
     models.ChangeIssuer,
+    models.ExplainAccess,
 )
 _ANSWERS: Final = (
     IssuedKey,
@@ -63,6 +67,7 @@ _ANSWERS: Final = (
     OnboardedAnswer,
     HistoryPageAnswer,
     Page[IssuerView],
+    ExplanationView,
 )
 
 

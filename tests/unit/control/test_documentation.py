@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.audit.record import Record, flat
@@ -23,6 +24,7 @@ from hatchpay.tokens import apikey
 
 ANSWERS: dict[str, Any] = {
     "BusinessUnitView": BusinessUnitView,
+    "ExplanationView": ExplanationView,
     "HistoryPageAnswer": HistoryPageAnswer,
     "IssuerView": IssuerView,
     "Page_IssuerView_": Page[IssuerView],
@@ -46,6 +48,7 @@ OPERATION_IDS = {
     "deleteIssuer",
     "deleteRole",
     "endApiKeyGrace",
+    "explainAccess",
     "getApiKey",
     "getBusinessUnit",
     "getIssuer",
