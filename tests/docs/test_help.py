@@ -49,6 +49,8 @@ COMMANDS: dict[str, set[str]] = {
     "signing-keys list": LISTED,
     "signing-keys rotate": LISTED | {"--algorithm", "--publish-for"},
     "signing-keys retire": LISTED | {"--force"},
+    "explain": TENANT
+    | {"--body", "--ip", "--time", "--method-of-auth", "--token-age", "--role", "--issuer-id", "--routes"},
     "doctor": LISTED,
     "settings": LISTED,
 }

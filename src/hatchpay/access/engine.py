@@ -1,7 +1,8 @@
-"""The whole decision about a request, in two steps: what its head tells, and what only its unit and body do.
+"""The whole decision about a request, in three steps: what its head tells, and what only its unit and body do.
 
-    decide    by the route table and the caller's roles
-    conclude  by the business unit that the request concerns, and by the tenant's policies
+    decide          by the route table and the caller's roles
+    decide_network  by where the request comes from
+    conclude        by the business unit that the request concerns, and by the tenant's policies
 
 The gate, the explanation and the rehearsal all ask here, so that none of them can be of another opinion.
 """
@@ -13,9 +14,17 @@ from collections.abc import Mapping
 from hatchpay.access.decision import Decision, decide, decide_unit
 from hatchpay.access.routes import Match
 from hatchpay.access.rules import Asked, FieldValue, Rules
+from hatchpay.identity.networks import allow
 from hatchpay.identity.principal import Principal
 
-__all__ = ["conclude", "decide", "needs_body"]
+__all__ = ["conclude", "decide", "decide_network", "needs_body"]
+
+
+def decide_network(principal: Principal, match: Match | None, client_ip: str | None) -> Decision | None:
+    """The denial for a caller who is bound to networks and comes from none of them, or None. Open routes ask nobody."""
+    if allow(principal.limits.networks, client_ip) or (match is not None and match.route.access == "open"):
+        return None
+    return Decision("deny", "network_not_allowed")
 
 
 def needs_body(rules: Rules, principal: Principal | None, match: Match) -> bool:

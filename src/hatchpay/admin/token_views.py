@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from hatchpay.admin.versions import Versioned
+from hatchpay.admin.views import Versioned
 from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.tokens.signing import SigningAlgorithm
 

@@ -1,20 +1,20 @@
 """Versions of what can be changed: the entity tag of a row, and the condition that it still is the one that was read.
 
-A view of such a row is a `Versioned`, and made with `.tagged(etag(row))`; a use case that changes the row takes an
-`expected` and hands it to `work.found`, `Work.key` or `Work.role`, within the transaction that writes.
+A view of such a row is a `views.Versioned`, and made with `.tagged(etag(row))`; a use case that changes the row takes
+an `expected` and hands it to `work.found`, `Work.key` or `Work.role`, within the transaction that writes.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
 from hatchpay.access.directory import IssuerKeys, IssuerRow, KeyRow
 from hatchpay.errors import PreconditionFailed
 
-__all__ = ["IfMatch", "Versioned", "check", "etag"]
+__all__ = ["IfMatch", "check", "etag"]
 
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -23,19 +23,6 @@ class IfMatch(msgspec.Struct, frozen=True):
     """RFC 9110, section 13.1.1: one of these strong entity tags, without their quotes; None: any (`*`)."""
 
     tags: frozenset[str] | None
-
-
-class Versioned(msgspec.Struct, frozen=True, dict=True):
-    """Base of the views of what can be changed. Their entity tag is beside what is shown, not a member of it."""
-
-    @property
-    def etag(self) -> str:
-        return str(self.__dict__["etag"])
-
-    def tagged(self, etag: str) -> Self:
-        """This very view, once it has its entity tag."""
-        self.__dict__["etag"] = etag
-        return self
 
 
 def etag(row: msgspec.Struct) -> str:

@@ -5,11 +5,10 @@ Times in views are RFC 3339 text with `Z`, or None. No view holds a secret but `
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 import msgspec
 
-from hatchpay.admin.versions import Versioned
 from hatchpay.identity.principal import Principal
 from hatchpay.tokens.apikey import Environment
 
@@ -28,9 +27,23 @@ __all__ = [
     "RoleReference",
     "RoleView",
     "TenantView",
+    "Versioned",
 ]
 
 Item = TypeVar("Item")
+
+
+class Versioned(msgspec.Struct, frozen=True, dict=True):
+    """Base of the views of what can be changed. Their entity tag is beside what is shown, not a member of it."""
+
+    @property
+    def etag(self) -> str:
+        return str(self.__dict__["etag"])
+
+    def tagged(self, etag: str) -> Self:
+        """This very view, once it has its entity tag."""
+        self.__dict__["etag"] = etag
+        return self
 
 
 class Actor(msgspec.Struct, frozen=True):

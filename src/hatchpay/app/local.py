@@ -6,12 +6,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from time import perf_counter_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from hatchpay.admin.explain_views import ExplanationView, Question
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.peppers import PepperAdmin
@@ -21,6 +23,7 @@ from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.views import Actor
+from hatchpay.app.local_explain import explain_locally
 from hatchpay.app.local_tokens import LocalTokens
 from hatchpay.app.own_tokens import explained
 from hatchpay.app.paths import DataDirectory
@@ -198,6 +201,9 @@ class Local:
 
     def inspect_token(self, text: str) -> TokenInspection:
         return self._tokens.inspect(text)
+
+    def explain(self, tenant_id: str, question: Question, routes: Path | None) -> ExplanationView:
+        return explain_locally(self._directory, self.history, self.reader(tenant_id), question, routes or self._routes)
 
     def _actor(self, tenant_id: str, request_id: str) -> Actor:
         with self._directory.read() as view:

@@ -95,7 +95,7 @@ class Runtime:
 
     @property
     def routes(self) -> RouteTable:
-        """Of the application and of the control API."""
+        """The application's and HatchPay's own, by which the gate decides."""
         return self._routes
 
     def trust(self) -> Trust:

@@ -18,6 +18,7 @@ import uvicorn
 from hatchpay.access.catalogue import EMPTY
 from hatchpay.access.routes import RouteTable
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.roles import Roles
@@ -38,6 +39,7 @@ from hatchpay.gate.body import Receive
 from hatchpay.gate.exchange import Application, Send
 from hatchpay.gate.health import HealthApp
 from hatchpay.gate.protocol import audited_protocol
+from hatchpay.gate.reading import GateReading
 from hatchpay.gate.request import Scope
 from hatchpay.ids import new_id
 from hatchpay.settings import Settings
@@ -131,6 +133,15 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         keys=runtime.keys,
         roles=Roles(directory, wall_us, new_id),
         permissions=Permissions(directory),
+        explanations=Explanations(
+            directory,
+            lambda: runtime.snapshots.current,
+            lambda: runtime.snapshots.rules,
+            runtime.routes,
+            GateReading(),
+            runtime.history,
+            wall_us,
+        ),
         units=BusinessUnits(directory, wall_us, new_id),
         tenants=Tenants(directory, wall_us, new_id, runtime.secrets.peppers),
         issuers=Issuers(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatchpay.access.route_check import RouteFindings
+    from hatchpay.admin.explain_views import ExplanationView, Question
     from hatchpay.admin.keys import Keys
     from hatchpay.admin.permissions import Permissions
     from hatchpay.admin.rehearse import Rehearsals
@@ -121,6 +122,14 @@ class Local(Protocol):
 
     def inspect_token(self, text: str) -> TokenInspection:
         """Judged as a server would, but asks nobody and records nothing."""
+        ...
+
+    def explain(self, tenant_id: str, question: Question, routes: Path | None) -> ExplanationView:
+        """As a server would that serves the API of the route table `routes`, by default that of the settings.
+
+        Records nothing. Raises InvalidInput where a route table is needed and there is none, SettingsError for one that
+        cannot be read, and what admin.explain.Explanations raises.
+        """
         ...
 
 

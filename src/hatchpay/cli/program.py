@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from hatchpay.cli import (
     audit,
     doctor,
+    explain,
     keys,
     operator,
     pepper,
@@ -70,6 +71,7 @@ def build(ports: Ports) -> typer.Typer:
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, no_args_is_help=True)
     rehearse.register(app)
+    explain.register(app)
     doctor.register(app)
     settings.register(app)
     return app

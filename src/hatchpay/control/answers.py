@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import Response
 
-from hatchpay.admin.versions import Versioned
-from hatchpay.admin.views import CreatedKey, KeyView, Onboarded, TenantView
+from hatchpay.admin.views import CreatedKey, KeyView, Onboarded, TenantView, Versioned
 
 __all__ = [
     "HistoryPageAnswer",

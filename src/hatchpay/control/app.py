@@ -7,10 +7,12 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
+from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.control import (
+    access,
     audit_log,
     business_units,
     issuers,
@@ -36,6 +38,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     keys.router,
     roles.router,
     permissions.router,
+    access.router,
     business_units.router,
     tenants.router,
     audit_log.router,
@@ -56,6 +59,7 @@ _BODIES: Final = (
     models.TrustIssuer,
     models.ChangeIssuer,
     models.Rehearse,
+    models.ExplainAccess,
 )
 _ANSWERS: Final = (
     IssuedKey,
@@ -68,6 +72,7 @@ _ANSWERS: Final = (
     HistoryPageAnswer,
     Page[IssuerView],
     RehearsalView,
+    ExplanationView,
 )
 
 

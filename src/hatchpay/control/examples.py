@@ -25,6 +25,8 @@ __all__ = [
     "CREATE_KEY",
     "CREATE_TENANT",
     "DEFINE_ROLE",
+    "EXPLAIN_ACCESS",
+    "EXPLANATION",
     "HISTORY_PAGE",
     "ISSUED_KEY",
     "KEY",
@@ -116,6 +118,46 @@ PERMISSION: Final[Example] = {
     "read_only": True,
     "sensitive": False,
     "administrative": False,
+}
+EXPLAIN_ACCESS: Final[Example] = {
+    "principal": KEY_ID,
+    "method": "POST",
+    "path": "/v1/payment-proxy/transactions",
+    "body": {"business_unit_id": UNIT_ID},
+    "context": {"client_ip": "192.0.2.10"},
+}
+EXPLANATION: Final[Example] = {
+    "decision": "deny",
+    "reason": "permission_missing",
+    "rule": None,
+    "missing": "payment-proxy.transactions.create",
+    "roles_that_grant": [{"id": _ROLE_ID, "name": "Till", "more_permissions": 1}],
+    "trace": [
+        {
+            "check": "route",
+            "outcome": "pass",
+            "detail": "the route is listed, and needs a permission",
+            "route": "POST /v1/payment-proxy/transactions",
+            "permission": "payment-proxy.transactions.create",
+        },
+        {
+            "check": "credential",
+            "outcome": "pass",
+            "detail": "the key is good, for whoever has its newest secret",
+        },
+        {
+            "check": "role",
+            "outcome": "fail",
+            "detail": "no role of the caller holds the permission; ask for it, or for a role that holds it",
+            "reason": "permission_missing",
+            "permission": "payment-proxy.transactions.create",
+            "roles": ["viewer"],
+        },
+        *(
+            {"check": check, "outcome": "skipped", "detail": "it was decided before this could matter"}
+            for check in ("network", "business_unit", "policy")
+        ),
+    ],
 }
 CREATE_BUSINESS_UNIT: Final[Example] = {"name": "Berlin branch", "timezone_name": "Europe/Berlin"}
 BUSINESS_UNIT: Final[Example] = {"id": UNIT_ID, **CREATE_BUSINESS_UNIT, "created_at": _MADE}

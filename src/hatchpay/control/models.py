@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import Field, StringConstraints
 
+from hatchpay.admin.explain_views import Circumstances, Question
 from hatchpay.admin.token_views import IssuerChanges, NewIssuer
 from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft
-from hatchpay.control.fields import Moment, Uuid, time_us
+from hatchpay.control.fields import Ip, Moment, Uuid, time_us
 from hatchpay.control.json_body import Body
 from hatchpay.control.rehearse_models import Rehearse
 from hatchpay.errors import InvalidInput
@@ -23,6 +25,7 @@ __all__ = [
     "CreateKey",
     "CreateTenant",
     "DefineRole",
+    "ExplainAccess",
     "MapClaims",
     "Rehearse",
     "RotateKey",
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 MAX_GRACE_SECONDS = 30 * 24 * 3600
+MAX_AGE_SECONDS = 366 * 24 * 3600
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Description = Annotated[str, StringConstraints(max_length=1000)]
@@ -197,6 +201,55 @@ class ChangeIssuer(Body):
         if "claims" in given:
             given["claims"] = given["claims"].mapping()
         return msgspec.convert(given, IssuerChanges)
+
+
+class Surroundings(Body):
+    """What is around a request, besides what it says itself."""
+
+    client_ip: Ip | None = Field(default=None, description="Where it comes from; null for nowhere that is known")
+    time: Moment | None = Field(default=None, description="When it comes; null for now")
+    authentication_method: Literal["api_key", "token"] | None = Field(
+        default=None, description="null for a key itself, and for the token of a user"
+    )
+    token_age: int | None = Field(default=None, ge=0, le=MAX_AGE_SECONDS, description="Seconds since it was issued")
+    roles: list[Name] | None = Field(
+        default=None, max_length=200, description="Names that a user's token claims; null for those last recorded"
+    )
+    issuer_id: Uuid | None = Field(default=None, description="Of a user's token; null for that last recorded")
+
+    def circumstances(self) -> Circumstances:
+        return Circumstances(
+            client_ip=self.client_ip,
+            time_us=_us(self.time),
+            authentication_method=self.authentication_method,
+            token_age_s=self.token_age,
+            roles=_tuple(self.roles),
+            issuer_id=self.issuer_id,
+        )
+
+
+class ExplainAccess(Body):
+    """A request that is not sent: what would the gate say to it?"""
+
+    principal: Annotated[str, StringConstraints(min_length=1, max_length=300)] = Field(
+        description="A key's id, or a user's, as in `principal_id` of the history"
+    )
+    method: Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,16}$")]
+    path: Annotated[str, StringConstraints(min_length=1, max_length=65_536)] = Field(
+        description="As in the request line, with the query"
+    )
+    body: Any = Field(default=None, description="The JSON body that would be sent; absent for none")
+    context: Surroundings = Surroundings()
+
+    def question(self) -> Question:
+        sent = json.dumps(self.body, ensure_ascii=False).encode() if "body" in self.model_fields_set else None
+        return Question(
+            principal=self.principal,
+            method=self.method,
+            path=self.path,
+            body=sent,
+            context=self.context.circumstances(),
+        )
 
 
 class CreateTenant(Body):

@@ -9,6 +9,7 @@ from typing import Final
 from anyio import CapacityLimiter
 
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.permissions import Permissions
@@ -36,6 +37,7 @@ class Services:
     keys: Keys
     roles: Roles
     permissions: Permissions
+    explanations: Explanations
     units: BusinessUnits
     tenants: Tenants
     issuers: Issuers

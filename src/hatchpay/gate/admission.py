@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 
 from hatchpay.access.decision import Decision
-from hatchpay.access.engine import conclude, decide, needs_body
+from hatchpay.access.engine import conclude, decide, decide_network, needs_body
 from hatchpay.access.routes import Match, RouteTable
 from hatchpay.access.rules import NO_RULES, FieldValue, Rules
 from hatchpay.clock import Clock, wall_us
@@ -19,7 +19,6 @@ from hatchpay.gate.request import RequestHead
 from hatchpay.gate.units import unit_in_body, unit_in_head
 from hatchpay.identity.authenticator import Authenticated, Authenticator, Invalid, Unsettled
 from hatchpay.identity.credential import extract, refuse_in_query
-from hatchpay.identity.networks import allow
 from hatchpay.identity.principal import Principal
 
 __all__ = ["Admission", "Verdict"]
@@ -193,11 +192,10 @@ class Admission:
             stale = Unavailable("permissions cannot be looked up at the moment", code="directory_unavailable")
             verdict.deny(Decision("deny", stale.code), stale)
             return
-        principal = verdict.principal
-        if principal is None or decision.rule == "route:open":
+        if verdict.principal is None:
             return
-        if not allow(principal.limits.networks, verdict.client_ip):
-            denial = Decision("deny", "network_not_allowed")
+        denial = decide_network(verdict.principal, verdict.match, verdict.client_ip)
+        if denial is not None:
             verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
 
     def _claimed(self, head: RequestHead) -> Principal | None:

@@ -29,6 +29,7 @@ __all__ = [
     "Outcome",
     "Rehash",
     "Unsettled",
+    "judge_key",
 ]
 
 
@@ -159,15 +160,19 @@ class ApiKeyAuthenticator:
         return Invalid("key_secret_wrong", claimed=entry.principal)
 
     def _judge(self, proof: _Proof) -> Invalid | Authenticated:
-        entry = proof.entry
-        if entry.state != "enabled":
-            return Invalid(f"key_{entry.state}", claimed=entry.principal)
-        expires = entry.principal.limits.expires_at_us
-        ends = proof.secret.ends_at_us
-        if expires is not None or ends is not None:
-            now = self._clock()
-            if expires is not None and now >= expires:
-                return Invalid("key_expired", "credential_expired", entry.principal)
-            if ends is not None and now >= ends:
-                return Invalid("key_secret_ended", "credential_expired", entry.principal)
-        return proof.authenticated
+        return judge_key(proof.entry, proof.secret, self._clock) or proof.authenticated
+
+
+def judge_key(entry: KeyEntry, secret: SecretEntry, clock: Clock) -> Invalid | None:
+    """Why the key is refused to somebody who has its `secret`, or None."""
+    if entry.state != "enabled":
+        return Invalid(f"key_{entry.state}", claimed=entry.principal)
+    expires = entry.principal.limits.expires_at_us
+    ends = secret.ends_at_us
+    if expires is not None or ends is not None:
+        now = clock()
+        if expires is not None and now >= expires:
+            return Invalid("key_expired", "credential_expired", entry.principal)
+        if ends is not None and now >= ends:
+            return Invalid("key_secret_ended", "credential_expired", entry.principal)
+    return None

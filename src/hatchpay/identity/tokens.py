@@ -24,7 +24,7 @@ from hatchpay.ids import is_uuid
 from hatchpay.tokens import jws, jwt
 from hatchpay.tokens.apikey import encode_id
 
-__all__ = ["TokenAuthenticator", "WantKeys"]
+__all__ = ["TokenAuthenticator", "WantKeys", "user_principal"]
 
 WantKeys = Callable[[str], Callable[[], Awaitable[None]] | None]
 """Asked for an issuer's keys (its id) because of an unknown `kid`; returns how to wait for them, or None where a fetch
@@ -234,6 +234,11 @@ def _meant(claims: Mapping[str, object], snapshot: Snapshot) -> IssuerEntry:
     if any(entry.tenant_id == oldest.tenant_id for entry in meant if entry is not oldest):
         raise InvalidToken("the token's audiences mean more than one trusted issuer", code="token_audience_ambiguous")
     return oldest
+
+
+def user_principal(user: User, trusted: IssuerEntry, snapshot: Snapshot) -> Principal:
+    """Whom a good token of `trusted` proves that says this of its user."""
+    return _principal(user, None, trusted, snapshot)
 
 
 def _principal(user: User, token_id: str | None, trusted: IssuerEntry, snapshot: Snapshot) -> Principal:

@@ -16,6 +16,7 @@ import msgspec
 from hatchpay.access.replay import Standing
 from hatchpay.access.routes import RouteTable
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
@@ -30,6 +31,7 @@ from hatchpay.clock import wall_us
 from hatchpay.control.app import Services, create_control_app
 from hatchpay.control.published import PublishedKeys
 from hatchpay.control.routes import CONTROL_ROUTES
+from hatchpay.gate.reading import GateReading
 from hatchpay.identity.authenticator import ApiKeyAuthenticator, Authenticated, Invalid
 from hatchpay.identity.ports import Snapshot, Trust
 from hatchpay.identity.principal import Principal
@@ -92,6 +94,15 @@ class World:
                 keys=Keys(self.directory, reader, wall_us, new_id, lambda: _PEPPERS),
                 roles=Roles(self.directory, wall_us, new_id),
                 permissions=Permissions(self.directory),
+                explanations=Explanations(
+                    self.directory,
+                    self._snapshot,
+                    lambda: self.snapshots.rules,
+                    RouteTable(CONTROL_ROUTES),
+                    GateReading(),
+                    reader,
+                    wall_us,
+                ),
                 units=BusinessUnits(self.directory, wall_us, new_id),
                 tenants=self.tenants,
                 issuers=Issuers(

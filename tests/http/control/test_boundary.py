@@ -63,24 +63,9 @@ def app_of(keys: Keys, changed_failure: Exception | None = None) -> Any:
         if changed_failure is not None:
             raise changed_failure
 
-    nothing = cast(Any, None)
-    return create_control_app(
-        Services(
-            keys=cast(Any, keys),
-            roles=nothing,
-            permissions=nothing,
-            units=nothing,
-            tenants=nothing,
-            issuers=nothing,
-            tokens=nothing,
-            key_authenticator=nothing,
-            token_authenticator=nothing,
-            published=PublishedKeys(Trust, lambda: 0, "https://auth.test"),
-            history=nothing,
-            rehearsals=nothing,
-            changed=changed,
-        )
-    )
+    parts: dict[str, Any] = dict.fromkeys(Services.__dataclass_fields__)
+    published = PublishedKeys(Trust, lambda: 0, "https://auth.test")
+    return create_control_app(Services(**{**parts, "keys": keys, "published": published, "changed": changed}))
 
 
 @pytest.mark.parametrize(("method", "path"), EVERY_CALL)

@@ -12,8 +12,8 @@ import pytest
 from tests.support.directory import SECOND, World
 
 from hatchpay.admin.token_views import IssuerChanges
-from hatchpay.admin.versions import IfMatch, Versioned
-from hatchpay.admin.views import Actor, KeyChanges, NewKey, RoleDraft
+from hatchpay.admin.versions import IfMatch
+from hatchpay.admin.views import Actor, KeyChanges, NewKey, RoleDraft, Versioned
 from hatchpay.audit.ports import KeyUsage
 from hatchpay.errors import Conflict, NotFound, PreconditionFailed
 from hatchpay.ids import new_id

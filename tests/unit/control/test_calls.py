@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -13,22 +13,7 @@ from hatchpay.control.services import Services
 
 
 def services_with(changed: Any) -> Services:
-    nothing = cast(Any, None)
-    return Services(
-        keys=nothing,
-        roles=nothing,
-        permissions=nothing,
-        units=nothing,
-        tenants=nothing,
-        issuers=nothing,
-        tokens=nothing,
-        key_authenticator=nothing,
-        token_authenticator=nothing,
-        published=nothing,
-        history=nothing,
-        rehearsals=nothing,
-        changed=changed,
-    )
+    return Services(**{**dict.fromkeys(Services.__dataclass_fields__), "changed": changed})
 
 
 def test_use_cases_run_beside_the_event_loop() -> None:
