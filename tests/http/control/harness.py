@@ -178,6 +178,10 @@ class World:
             rows = db.execute("SELECT request_id FROM changes WHERE subject_id = ? ORDER BY id", (subject_id,))
             return [row[0] for row in rows]
 
+    def lose_the_ledger(self) -> None:
+        self.ledger.close()
+        self._ledger_path.unlink()
+
     def state(self) -> list[str]:
         """All that the directory holds, as text."""
         with self.directory.connection() as connection:
