@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -24,7 +25,9 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert REFERENCE.read_text() == reference(), "run: python -m docs.generate"
 
 
-@pytest.mark.parametrize("file", ["examples/first_steps.sh", "examples/tokens.sh", "examples/embedded.py"])
+@pytest.mark.parametrize(
+    "file", ["examples/first_steps.sh", "examples/explain.sh", "examples/tokens.sh", "examples/embedded.py"]
+)
 def test_the_readme_shows_the_examples_as_they_are(file: str) -> None:
     assert (ROOT / file).read_text().rstrip("\n") in README
 
@@ -90,6 +93,27 @@ def test_the_token_of_the_readme_does_what_its_scope_says_until_it_is_revoked(tm
         )
     assert pasted.returncode == 0, pasted.stderr
     assert pasted.stdout.splitlines() == ["roles 200", "keys 403", "revoked 401"]
+
+
+def test_the_question_of_the_readme_leads_to_the_smallest_role_that_will_do(tmp_path: Path) -> None:
+    made = onboard(tmp_path / "var")["api_key"]
+    with serving(tmp_path / "var") as server:
+        pasted = subprocess.run(
+            ["bash", "-e", "examples/explain.sh"],
+            cwd=ROOT,
+            env={**os.environ, "URL": server.url, "ADMIN_KEY": made["key"]},
+            text=True,
+            capture_output=True,
+        )
+        options = ("--routes", "examples/payments_api/routes.toml")
+        path = "/v1/payment-proxy/transactions"
+        beside = hatchpay(tmp_path / "var", "explain", made["id"], "GET", path, *options)
+    assert pasted.returncode == 0, pasted.stderr
+    denied, allowed = (json.loads(text + "}") for text in pasted.stdout.split("\n}")[:2])
+    assert (denied["decision"], denied["missing"]) == ("deny", "payment-proxy.transactions.read")
+    assert denied["roles_that_grant"][0]["name"] == "viewer"
+    assert (allowed["decision"], allowed["rule"]) == ("allow", "role:viewer")
+    assert beside.stdout.startswith("allow: role_grants, by role:admin\n")
 
 
 @contextmanager

@@ -30,19 +30,20 @@ def explain_locally(
 ) -> ExplanationView:
     """Raises as cli.ports.Local.explain says."""
     table = RouteTable(CONTROL_ROUTES)
-    reading = GateReading()
     if routes is not None:
         table = merge({"the application": read_catalogue(routes).routes, "HatchPay": table})
-    elif table.match(question.method, reading.target(question.path).path) is None:
+    reading = GateReading()
+    match = table.match(question.method, reading.target(question.path).path)
+    if routes is None and match is None:
         # Without its table, every route of the API would be explained as one that is not listed.
         raise InvalidInput("say with --routes which route table belongs to the API", field="routes")
     # No secret is proven here, so none is needed.
     snapshots = DirectorySnapshots(directory, lambda: _NO_PEPPERS)
-    known = {permission.name for permission in (*snapshots.catalogue, *PLATFORM_PERMISSIONS)}
-    if not {route.permission for route in table.routes} <= known | {None}:
-        # Built-in roles will hold these once a server has made them known; now it would look as if none did.
+    known = {None, *(permission.name for permission in (*snapshots.catalogue, *PLATFORM_PERMISSIONS))}
+    if match is not None and match.route.permission not in known:
+        # Built-in roles will hold it once a server has made it known; now it would look as if none did.
         raise InvalidInput(
-            "no server has served this route table yet, so that nobody holds its permissions",
+            "no server has served this route yet, so that nobody can hold its permission",
             code="unknown_permission",
             field="routes",
         )
