@@ -48,6 +48,7 @@ COMMANDS: dict[str, set[str]] = {
     "signing-keys list": LISTED,
     "signing-keys rotate": LISTED | {"--algorithm", "--publish-for"},
     "signing-keys retire": LISTED | {"--force"},
+    "advise": TENANT | {"--key", "--role", "--days", "--apply", "--force"},
     "doctor": LISTED,
     "settings": LISTED,
 }

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from hatchpay.cli import (
+    advise,
     audit,
     doctor,
     keys,
@@ -68,6 +69,7 @@ def build(ports: Ports) -> typer.Typer:
     }
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, no_args_is_help=True)
+    advise.register(app)
     doctor.register(app)
     settings.register(app)
     return app

@@ -7,9 +7,11 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
+from hatchpay.admin.advice_views import AdviceOverview, AppliedAdvice, KeyAdvice, RoleAdvice
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.control import (
+    advice,
     audit_log,
     business_units,
     issuers,
@@ -35,6 +37,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     roles.router,
     permissions.router,
     business_units.router,
+    advice.router,
     tenants.router,
     audit_log.router,
     issuers.router,
@@ -50,6 +53,7 @@ _BODIES: Final = (
     models.DefineRole,
     models.CreateBusinessUnit,
     models.CreateTenant,
+    models.ApplyAdvice,
     models.TrustIssuer,
     models.ChangeIssuer,
 )
@@ -63,6 +67,10 @@ _ANSWERS: Final = (
     OnboardedAnswer,
     HistoryPageAnswer,
     Page[IssuerView],
+    KeyAdvice,
+    RoleAdvice,
+    AdviceOverview,
+    AppliedAdvice,
 )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from anyio import CapacityLimiter
 
+from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
@@ -23,12 +24,13 @@ from hatchpay.identity.tokens import TokenAuthenticator
 __all__ = ["Services"]
 
 _FETCHING: Final = 4
+_WALKING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """`changed` is awaited after every successful write, before its answer: it puts the change into force. `fetching`
-    bounds the threads of calls that wait for others' servers.
+    bounds the threads of calls that wait for others' servers, `walking` those that read the record from end to end.
     """
 
     keys: Keys
@@ -36,6 +38,7 @@ class Services:
     permissions: Permissions
     units: BusinessUnits
     tenants: Tenants
+    advice: Advice
     issuers: Issuers
     tokens: Tokens
     key_authenticator: ApiKeyAuthenticator
@@ -44,3 +47,4 @@ class Services:
     history: History
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))
+    walking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WALKING))

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
@@ -35,6 +36,7 @@ from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
 from hatchpay.tokens import apikey
 from hatchpay.tokens.digest import Peppers
@@ -89,6 +91,7 @@ class World:
                 permissions=Permissions(self.directory),
                 units=BusinessUnits(self.directory, wall_us, new_id),
                 tenants=self.tenants,
+                advice=Advice(self.directory, LedgerReplay(self._ledger_path), reader, wall_us, new_id),
                 issuers=Issuers(
                     self.directory, wall_us, new_id, documents.keys, lambda: self._trust().urls, insecure=True
                 ),

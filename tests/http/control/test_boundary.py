@@ -71,6 +71,7 @@ def app_of(keys: Keys, changed_failure: Exception | None = None) -> Any:
             permissions=nothing,
             units=nothing,
             tenants=nothing,
+            advice=nothing,
             issuers=nothing,
             tokens=nothing,
             key_authenticator=nothing,

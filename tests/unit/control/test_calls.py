@@ -20,6 +20,7 @@ def services_with(changed: Any) -> Services:
         permissions=nothing,
         units=nothing,
         tenants=nothing,
+        advice=nothing,
         issuers=nothing,
         tokens=nothing,
         key_authenticator=nothing,
