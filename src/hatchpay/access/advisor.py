@@ -175,11 +175,13 @@ def _need(
 def _smallest(
     held: frozenset[str], used: Uses, limits: frozenset[RateLimit], roles: Iterable[RoleRow]
 ) -> RoleRow | None:
-    """Among those that give nothing besides, and have all the `limits` to which the holder is subject."""
+    """Among those that give nothing besides, and have all the `limits` to which the holder is subject; of equals the
+    oldest.
+    """
     if not used:
         return None
     covering = [role for role in roles if used.keys() <= role.permissions <= held and limits.issubset(role.rate_limits)]
-    return min(covering, key=lambda role: (len(role.permissions), role.name), default=None)
+    return min(covering, key=lambda role: (len(role.permissions), role.id), default=None)
 
 
 def _within(uses: Uses, held: frozenset[str]) -> dict[str, Use]:

@@ -94,7 +94,7 @@ def _cautions(need: Need) -> list[Finding]:
     if need.unused and not _GRANTING.isdisjoint(need.used):
         detail = "Access was given to others; to give it again, the giver must hold it, which counts as no use here."
         found.append(Finding("grants_to_others", detail))
-    if need.unseen:
+    if need.used and need.unseen:
         detail = "No request asked for some of these; if your API asks inside its handlers, no record shows it."
         found.append(Finding("permissions_unseen", detail))
     return found
