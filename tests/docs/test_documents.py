@@ -24,7 +24,9 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert REFERENCE.read_text() == reference(), "run: python -m docs.generate"
 
 
-@pytest.mark.parametrize("file", ["examples/first_steps.sh", "examples/tokens.sh", "examples/embedded.py"])
+@pytest.mark.parametrize(
+    "file", ["examples/first_steps.sh", "examples/tokens.sh", "examples/least_privilege.sh", "examples/embedded.py"]
+)
 def test_the_readme_shows_the_examples_as_they_are(file: str) -> None:
     assert (ROOT / file).read_text().rstrip("\n") in README
 
@@ -90,6 +92,25 @@ def test_the_token_of_the_readme_does_what_its_scope_says_until_it_is_revoked(tm
         )
     assert pasted.returncode == 0, pasted.stderr
     assert pasted.stdout.splitlines() == ["roles 200", "keys 403", "revoked 401"]
+
+
+def test_the_least_privilege_of_the_readme_leaves_what_was_used(tmp_path: Path) -> None:
+    key = onboard(tmp_path / "var")["api_key"]["key"]
+    with serving(tmp_path / "var") as server:
+        pasted = subprocess.run(
+            ["bash", "-e", "examples/least_privilege.sh"],
+            cwd=ROOT,
+            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
+            text=True,
+            capture_output=True,
+        )
+    assert pasted.returncode == 0, pasted.stderr
+    assert pasted.stdout.splitlines() == [
+        "['access.roles.read', 'payment-proxy.transactions.read']",
+        "2",
+        "roles 200",
+        "keys 403",
+    ]
 
 
 @contextmanager

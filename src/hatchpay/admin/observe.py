@@ -23,7 +23,8 @@ Visible = Callable[[Record], bool]
 _ASKED_INSIDE: Final = {"/v1/auth/introspect": "auth.tokens.read", "/v1/auth/revoke": "auth.tokens.revoke"}
 _ALWAYS: Final = 2**62
 
-_Tally = dict[tuple[object, str], list[int]]
+_Tally = dict[str, list[int]]
+"""By permission: count, first and last use."""
 
 
 def observe(replay: Replay, tenant_id: str, days: int, now_us: int, visible: Visible | None = None) -> Observation:
@@ -40,37 +41,36 @@ def observe_since(replay: Replay, tenant_id: str, from_us: int) -> Observation:
 def _collected(
     batches: Iterable[list[Record]], visible: Visible | None, days: int, now_us: int, began_us: int | None
 ) -> Observation:
-    keys: _Tally = {}
-    users: _Tally = {}
+    keys: dict[str, _Tally] = {}
+    users: dict[tuple[str, ...], _Tally] = {}
     asked: set[str] = set()
     for batch in batches:
         for record in batch if visible is None else filter(visible, batch):
-            permission = record.permission
+            permission = record.permission or _inside(record)
             if permission is None:
-                permission = _inside(record)
-                if permission is None:
-                    continue
-            asked.add(permission)
+                continue
             if record.decision != "allow":
+                asked.add(permission)
                 continue
             if record.key_id is not None:
-                _count(keys, record.key_id, permission, record.started_us)
+                _count(keys.setdefault(record.key_id, {}), permission, record.started_us)
             if record.issuer_id is not None:
-                _count(users, record.roles, permission, record.started_us)
+                _count(users.setdefault(record.roles, {}), permission, record.started_us)
+    asked.update(permission for tally in (*keys.values(), *users.values()) for permission in tally)
     return Observation(
         days=days,
         now_us=now_us,
         began_us=began_us,
-        keys=_by_holder(keys),
+        keys={key_id: _uses(tally) for key_id, tally in keys.items()},
         users=_by_role(users),
         asked=frozenset(asked),
     )
 
 
-def _count(tally: _Tally, holder: object, permission: str, at_us: int) -> None:
-    seen = tally.get((holder, permission))
+def _count(tally: _Tally, permission: str, at_us: int) -> None:
+    seen = tally.get(permission)
     if seen is None:
-        tally[holder, permission] = [1, at_us, at_us]
+        tally[permission] = [1, at_us, at_us]
         return
     seen[0] += 1
     # Records stand in the order of their completion.
@@ -86,17 +86,14 @@ def _inside(record: Record) -> str | None:
     return _ASKED_INSIDE.get(record.route)
 
 
-def _by_holder(tally: _Tally) -> dict[str, dict[str, Use]]:
-    found: dict[str, dict[str, Use]] = {}
-    for (holder, permission), (count, first, last) in tally.items():
-        found.setdefault(str(holder), {})[permission] = Use(count, first, last)
-    return found
+def _uses(tally: _Tally) -> dict[str, Use]:
+    return {permission: Use(count, first, last) for permission, (count, first, last) in tally.items()}
 
 
-def _by_role(tally: _Tally) -> dict[str, dict[str, Use]]:
+def _by_role(tallies: dict[tuple[str, ...], _Tally]) -> dict[str, dict[str, Use]]:
     """Each of the roles that a user named counts."""
     found: dict[str, dict[str, Use]] = {}
-    for (names, permission), (count, first, last) in tally.items():
-        for name in names if isinstance(names, tuple) else ():
-            found[name] = merged([found.get(name, {}), {permission: Use(count, first, last)}])
+    for names, tally in tallies.items():
+        for name in names:
+            found[name] = merged([found.get(name, {}), _uses(tally)])
     return found

@@ -319,6 +319,17 @@ class TestWhoMay:
         assert scene.refused(manager, role_id=role.id, force=True).code == "grant_exceeds_caller"
         assert scene.apply(manager, key_id=mine.id, force=True).role.permissions == (READ,)
 
+    def test_a_role_that_users_of_an_issuer_could_name_takes_a_caller_of_the_whole_tenant(self, scene: Scene) -> None:
+        world = scene.world
+        here = world.units.create(scene.admin, "here", "UTC").id
+        everything = world.role_id(scene.admin, "admin")
+        mine = world.key(scene.admin, everything, business_unit_ids=(here,)).view
+        manager = world.caller(world.key(scene.admin, everything, business_unit_ids=(here,)).key)
+        scene.use_often(mine.id, READ, 20)
+        world.trust(scene.admin, world.issuer(), READ)
+        assert scene.refused(manager, key_id=mine.id, force=True).code == "grant_exceeds_caller"
+        assert scene.apply(key_id=mine.id, force=True).role.permissions == (READ,)
+
     def test_a_caller_whose_key_was_disabled_changes_nothing(self, scene: Scene) -> None:
         helper = scene.world.key(scene.admin, scene.world.role_id(scene.admin, "admin"))
         actor = scene.world.caller(helper.key)
