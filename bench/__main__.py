@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sqlite3
 
-from . import ledger, rehearsal, stages, throughput, tokens
+from . import advice, ledger, rehearsal, stages, throughput, tokens
 
 SECTIONS = {
     "Throughput of the sample API, one server process": throughput.report,
@@ -13,6 +13,7 @@ SECTIONS = {
     "Stages of the gate": stages.report,
     "Accepting a token": tokens.report,
     "A rehearsal, with roles alone": rehearsal.report,
+    "Advice on all keys of a tenant": advice.report,
 }
 
 

@@ -26,7 +26,14 @@ def test_the_reference_is_what_the_code_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["examples/first_steps.sh", "examples/explain.sh", "examples/tokens.sh", "examples/embedded.py"]
+    "file",
+    [
+        "examples/first_steps.sh",
+        "examples/tokens.sh",
+        "examples/explain.sh",
+        "examples/least_privilege.sh",
+        "examples/embedded.py",
+    ],
 )
 def test_the_readme_shows_the_examples_as_they_are(file: str) -> None:
     assert (ROOT / file).read_text().rstrip("\n") in README
@@ -114,6 +121,25 @@ def test_the_question_of_the_readme_leads_to_the_smallest_role_that_will_do(tmp_
     assert denied["roles_that_grant"][0]["name"] == "viewer"
     assert (allowed["decision"], allowed["rule"]) == ("allow", "role:viewer")
     assert beside.stdout.startswith("allow: role_grants, by role:admin\n")
+
+
+def test_the_least_privilege_of_the_readme_leaves_what_was_used(tmp_path: Path) -> None:
+    key = onboard(tmp_path / "var")["api_key"]["key"]
+    with serving(tmp_path / "var") as server:
+        pasted = subprocess.run(
+            ["bash", "-e", "examples/least_privilege.sh"],
+            cwd=ROOT,
+            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
+            text=True,
+            capture_output=True,
+        )
+    assert pasted.returncode == 0, pasted.stderr
+    assert pasted.stdout.splitlines() == [
+        "['access.roles.read', 'payment-proxy.transactions.read']",
+        "2",
+        "roles 200",
+        "keys 403",
+    ]
 
 
 @contextmanager

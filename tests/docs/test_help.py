@@ -51,6 +51,7 @@ COMMANDS: dict[str, set[str]] = {
     "signing-keys retire": LISTED | {"--force"},
     "explain": TENANT
     | {"--body", "--ip", "--time", "--method-of-auth", "--token-age", "--role", "--issuer-id", "--routes"},
+    "advise": TENANT | {"--key", "--role", "--days", "--apply", "--force"},
     "doctor": LISTED,
     "settings": LISTED,
 }

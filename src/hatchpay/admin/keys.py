@@ -31,7 +31,7 @@ from hatchpay.ids import IdSource
 from hatchpay.tokens.apikey import Environment, Randomness
 from hatchpay.tokens.digest import Peppers
 
-__all__ = ["Keys"]
+__all__ = ["Keys", "save_roles"]
 
 _MAX_ROLES = 200
 
@@ -141,19 +141,13 @@ class Keys:
         checks.distinct(role_ids, "role_ids", "duplicate_role")
         with self._changes.by(actor, "api-key.key-roles.update") as work:
             old = work.key(key_id, expected)
-            before = roles_of(work.transaction, old)
             after = work.transaction.roles_by_id(work.tenant_id, role_ids)
             if len(after) < len(role_ids):
                 raise InvalidInput("there is no such role in this tenant", code="unknown_role", field="role_ids")
             new = msgspec.structs.replace(old, role_ids=frozenset(role_ids), updated_us=work.now)
             if new.role_ids == old.role_ids:
                 return self._shown(work, old, uses)
-            if not new.role_ids <= old.role_ids:
-                work.demand(work.reach_of(new))
-            with work.keeping_an_administrator(work.tenant_id):
-                work.transaction.save_key(new)
-            facts = ({"roles": role_names(before.values())}, {"roles": role_names(after.values())})
-            work.record("api-key.keys.roles_set", key_id, *facts)
+            save_roles(work, old, new)
             return self._shown(work, new, uses)
 
     def rotate(self, actor: Actor, key_id: str, grace_seconds: int = 0, expected: IfMatch | None = None) -> CreatedKey:
@@ -214,6 +208,18 @@ class Keys:
     def _uses(self, key_id: str) -> Sequence[KeyUsage]:
         checks.identifier(key_id, "key_id")
         return self._usage.usage([key_id]).get(key_id, ())
+
+
+def save_roles(work: Work, old: KeyRow, new: KeyRow) -> None:
+    """Save a key with other roles within `work`. Raises Forbidden for what exceeds the caller, and Conflict for the
+    last administrator.
+    """
+    if not new.role_ids <= old.role_ids:
+        work.demand(work.reach_of(new))
+    with work.keeping_an_administrator(work.tenant_id):
+        work.transaction.save_key(new)
+    before, after = (role_names(roles_of(work.transaction, key).values()) for key in (old, new))
+    work.record("api-key.keys.roles_set", new.id, {"roles": before}, {"roles": after})
 
 
 def remove(work: Work, key: KeyRow) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hatchpay.access.directory import RoleRow
 from hatchpay.access.role import BUILTIN_ROLES, OPERATOR_ROLE
 from hatchpay.admin import checks
@@ -19,10 +21,10 @@ from hatchpay.admin.views import Actor, Page, RoleDraft, RoleView
 from hatchpay.admin.work import Changes, Work, found
 from hatchpay.clock import Clock
 from hatchpay.errors import Conflict, InvalidInput
-from hatchpay.identity.principal import Limits, Reach
+from hatchpay.identity.principal import Limits, RateLimit, Reach
 from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
 
-__all__ = ["Roles"]
+__all__ = ["Roles", "custom", "define", "replace"]
 
 
 class Roles:
@@ -55,42 +57,59 @@ class Roles:
 
     def create(self, actor: Actor, draft: RoleDraft) -> RoleView:
         with self._changes.by(actor, "access.roles.create") as work:
-            role = _drafted(work, draft, work.new_id(), work.now)
-            work.demand(Reach(role.permissions, work.reach.limits))
-            _demand_for_users(work, role.permissions)
-            work.transaction.add_role(role)
-            work.record("access.roles.created", role.id, {}, role_facts(role))
-            return role_view(role)
+            return role_view(define(work, draft))
 
     def update(self, actor: Actor, role_id: str, draft: RoleDraft, expected: IfMatch | None = None) -> RoleView:
         """Replaces name, description and permissions."""
         checks.identifier(role_id, "role_id")
         with self._changes.by(actor, "access.roles.update") as work:
-            old = _custom(work.role(role_id, expected))
+            old = custom(work.role(role_id, expected))
             new = _drafted(work, draft, role_id, old.created_us)
             if role_facts(new) == role_facts(old):
                 return role_view(old)
-            work.transaction.save_role(new)
-            if new.name != old.name:
-                _demand_for_users(work, new.permissions)
-            for key in work.transaction.keys_holding([role_id]):
-                work.demand_units(key.business_unit_ids)
-            if not new.permissions <= old.permissions:
-                work.demand(Reach(new.permissions, work.reach.limits))
-                _demand_for_users(work, new.permissions)
-                for key in work.transaction.keys_holding([role_id]):
-                    work.demand(work.reach_of(key))
-            work.record("access.roles.updated", role_id, role_facts(old), role_facts(new))
+            replace(work, old, new)
             return role_view(new)
 
     def delete(self, actor: Actor, role_id: str, expected: IfMatch | None = None) -> None:
         checks.identifier(role_id, "role_id")
         with self._changes.by(actor, "access.roles.delete") as work:
-            role = _custom(work.role(role_id, expected))
+            role = custom(work.role(role_id, expected))
             if work.transaction.keys_holding([role_id]):
                 raise Conflict("API keys hold this role; detach it first", code="role_in_use")
             work.transaction.remove_role(role)
             work.record("access.roles.deleted", role_id, role_facts(role), {})
+
+
+def define(work: Work, draft: RoleDraft, rate_limits: tuple[RateLimit, ...] = ()) -> RoleRow:
+    """Make a role within `work`. Raises as `Roles.create`."""
+    role = msgspec.structs.replace(_drafted(work, draft, work.new_id(), work.now), rate_limits=rate_limits)
+    work.demand(Reach(role.permissions, work.reach.limits))
+    _demand_for_users(work, role.permissions)
+    work.transaction.add_role(role)
+    work.record("access.roles.created", role.id, {}, role_facts(role))
+    return role
+
+
+def replace(work: Work, old: RoleRow, new: RoleRow) -> None:
+    """Save a changed role within `work`. Raises as `Roles.update`."""
+    work.transaction.save_role(new)
+    if new.name != old.name:
+        _demand_for_users(work, new.permissions)
+    for key in work.transaction.keys_holding([old.id]):
+        work.demand_units(key.business_unit_ids)
+    if not new.permissions <= old.permissions:
+        work.demand(Reach(new.permissions, work.reach.limits))
+        _demand_for_users(work, new.permissions)
+        for key in work.transaction.keys_holding([old.id]):
+            work.demand(work.reach_of(key))
+    work.record("access.roles.updated", old.id, role_facts(old), role_facts(new))
+
+
+def custom(role: RoleRow) -> RoleRow:
+    """Raises Conflict (`builtin_role`) for a role that is not the tenant's own."""
+    if role.builtin:
+        raise Conflict("a built-in role cannot be changed or deleted", code="builtin_role")
+    return role
 
 
 def _demand_for_users(work: Work, permissions: frozenset[str]) -> None:
@@ -101,12 +120,6 @@ def _demand_for_users(work: Work, permissions: frozenset[str]) -> None:
     for issuer in work.transaction.issuers(work.tenant_id):
         if issuer.claims.roles is not None and permissions & issuer.ceiling:
             work.demand(Reach(permissions & issuer.ceiling, Limits()))
-
-
-def _custom(role: RoleRow) -> RoleRow:
-    if role.builtin:
-        raise Conflict("a built-in role cannot be changed or deleted", code="builtin_role")
-    return role
 
 
 def _drafted(work: Work, draft: RoleDraft, role_id: str, created_us: int) -> RoleRow:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from hatchpay.admin.advice import Advice
 from hatchpay.admin.explain_views import ExplanationView, Question
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
@@ -43,6 +44,7 @@ from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.replay import LedgerReplay
 
 if TYPE_CHECKING:
     from hatchpay.admin.rehearse import Rehearsals
@@ -83,6 +85,7 @@ class Local:
         self.keys = Keys(self._directory, self.history, wall_us, new_id, self._secrets.peppers)
         self.roles = Roles(self._directory, wall_us, new_id)
         self.permissions = Permissions(self._directory)
+        self.advice = Advice(self._directory, LedgerReplay(paths.ledger), self.history, wall_us, new_id)
         self.tenants = Tenants(self._directory, wall_us, new_id, self._secrets.peppers)
         self.signing_keys = SigningKeys(self._directory, wall_us, new_id, explained(self._secrets.kek))
         self._pepper_admin = PepperAdmin(self._directory, wall_us, new_id, self._secrets.peppers)

@@ -32,6 +32,7 @@ from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import LedgerReader
 from hatchpay.store.recorder import ProcessRecorder
+from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
 
 __all__ = ["Runtime"]
@@ -53,6 +54,7 @@ class Runtime:
         self.directory.sync_permissions(catalogue.permissions)
         self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers)
         self.history = LedgerReader(self.paths.ledger)
+        self.replay = LedgerReplay(self.paths.ledger)
         self.metrics = Metrics(self._gauges)
         self.recorder = ProcessRecorder(
             self.paths.ledger,

@@ -17,6 +17,7 @@ import uvicorn
 
 from hatchpay.access.catalogue import EMPTY
 from hatchpay.access.routes import RouteTable
+from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
@@ -144,6 +145,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         ),
         units=BusinessUnits(directory, wall_us, new_id),
         tenants=Tenants(directory, wall_us, new_id, runtime.secrets.peppers),
+        advice=Advice(directory, runtime.replay, runtime.history, wall_us, new_id),
         issuers=Issuers(
             directory, wall_us, new_id, runtime.documents.keys, lambda: runtime.trust().urls, insecure=insecure
         ),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatchpay.access.route_check import RouteFindings
+    from hatchpay.admin.advice import Advice
     from hatchpay.admin.explain_views import ExplanationView, Question
     from hatchpay.admin.keys import Keys
     from hatchpay.admin.permissions import Permissions
@@ -76,6 +77,9 @@ class Local(Protocol):
 
     @property
     def permissions(self) -> Permissions: ...
+
+    @property
+    def advice(self) -> Advice: ...
 
     @property
     def tenants(self) -> Tenants: ...

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from hatchpay.cli import (
+    advise,
     audit,
     doctor,
     explain,
@@ -72,6 +73,7 @@ def build(ports: Ports) -> typer.Typer:
         app.add_typer(noun, name=name, no_args_is_help=True)
     rehearse.register(app)
     explain.register(app)
+    advise.register(app)
     doctor.register(app)
     settings.register(app)
     return app

@@ -7,12 +7,14 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
+from hatchpay.admin.advice_views import AdviceOverview, AppliedAdvice, KeyAdvice, RoleAdvice
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
 from hatchpay.control import (
     access,
+    advice,
     audit_log,
     business_units,
     issuers,
@@ -40,6 +42,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     permissions.router,
     access.router,
     business_units.router,
+    advice.router,
     tenants.router,
     audit_log.router,
     issuers.router,
@@ -56,6 +59,7 @@ _BODIES: Final = (
     models.DefineRole,
     models.CreateBusinessUnit,
     models.CreateTenant,
+    models.ApplyAdvice,
     models.TrustIssuer,
     models.ChangeIssuer,
     models.Rehearse,
@@ -73,6 +77,10 @@ _ANSWERS: Final = (
     Page[IssuerView],
     RehearsalView,
     ExplanationView,
+    KeyAdvice,
+    RoleAdvice,
+    AdviceOverview,
+    AppliedAdvice,
 )
 
 

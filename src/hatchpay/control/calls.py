@@ -17,7 +17,7 @@ from hatchpay.control.query import NoQuery, query
 from hatchpay.control.services import Services
 from hatchpay.errors import Unavailable
 
-__all__ = ["CurrentServices", "NoParameters", "PathId", "read", "write", "write_apart"]
+__all__ = ["CurrentServices", "NoParameters", "PathId", "read", "read_long", "write", "write_apart", "write_long"]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -39,6 +39,20 @@ PathId = Annotated[str, Depends(_path_id)]
 
 async def read(use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
     return await run_sync(lambda: use_case(*args, **kwargs))
+
+
+async def read_long(
+    services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """As `read`, for use cases that walk through the record: few at a time, so that other calls keep their threads."""
+    return await run_sync(lambda: use_case(*args, **kwargs), limiter=services.walking)
+
+
+async def write_long(
+    services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """As `write`, for use cases that walk through the record."""
+    return await _write(services, lambda: use_case(*args, **kwargs), services.walking)
 
 
 async def write_apart(

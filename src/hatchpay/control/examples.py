@@ -7,6 +7,9 @@ from typing import Any, Final
 from hatchpay.errors import HatchPayError, problem
 
 __all__ = [
+    "ADVICE",
+    "APPLIED_ADVICE",
+    "APPLY_ADVICE",
     "CHANGE_ISSUER",
     "INTROSPECTION",
     "INTROSPECTION_REFUSED",
@@ -205,6 +208,64 @@ HISTORY_PAGE: Final[Example] = {
         }
     ],
     "next_cursor": "NDcxMQ",
+}
+
+ADVICE: Final[Example] = {
+    "kind": "key",
+    "key_id": KEY_ID,
+    "name": "Tenant API key",
+    "status": "enabled",
+    "owner": None,
+    "roles": [{"id": "ea13f326-8166-4687-9dec-16f76f183cee", "name": "back office"}],
+    "days": 30,
+    "observed_days": 30,
+    "requests": 1204,
+    "confidence": "high",
+    "last_used_at": _LATER,
+    "held": [
+        "payment-proxy.customer-details.read",
+        "payment-proxy.transactions.complete",
+        "payment-proxy.transactions.create",
+        "payment-proxy.transactions.read",
+    ],
+    "used": [
+        {
+            "permission": "payment-proxy.transactions.create",
+            "count": 4,
+            "first_used_at": _MADE,
+            "last_used_at": _LATER,
+        },
+        {
+            "permission": "payment-proxy.transactions.read",
+            "count": 1200,
+            "first_used_at": _MADE,
+            "last_used_at": _LATER,
+        },
+    ],
+    "unused": ["payment-proxy.customer-details.read", "payment-proxy.transactions.complete"],
+    "unseen": ["payment-proxy.customer-details.read"],
+    "used_by_this_key_only": ["payment-proxy.transactions.create"],
+    "smallest_role": {"id": _ROLE_ID, "name": "Till", "unused": 0},
+    "proposed_role": None,
+    "findings": [
+        {"code": "permissions_unused", "detail": "2 of 4 permissions were not used."},
+        {"code": "key_without_owner", "detail": "Nobody is named who answers for the key."},
+        {
+            "code": "permissions_unseen",
+            "detail": "No request asked for some of these; if your API asks inside its handlers, no record shows it.",
+        },
+    ],
+}
+APPLY_ADVICE: Final[Example] = {"key_id": KEY_ID, "days": 30}
+APPLIED_ADVICE: Final[Example] = {
+    "key_id": KEY_ID,
+    "role": ROLE,
+    "created": False,
+    "permissions_before": 4,
+    "permissions_after": 2,
+    "removed": ["payment-proxy.customer-details.read", "payment-proxy.transactions.complete"],
+    "observed_days": 30,
+    "confidence": "high",
 }
 
 

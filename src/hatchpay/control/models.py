@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import Field, StringConstraints
 
+from hatchpay.admin.advice_views import AdviceWish
 from hatchpay.admin.explain_views import Circumstances, Question
 from hatchpay.admin.token_views import IssuerChanges, NewIssuer
 from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft
@@ -19,6 +20,7 @@ from hatchpay.identity.issuer import ClaimsMapping
 
 __all__ = [
     "MAX_GRACE_SECONDS",
+    "ApplyAdvice",
     "ChangeIssuer",
     "ChangeKey",
     "CreateBusinessUnit",
@@ -250,6 +252,20 @@ class ExplainAccess(Body):
             body=sent,
             context=self.context.circumstances(),
         )
+
+
+class ApplyAdvice(Body):
+    """Whose advice to apply: a key's, or a custom role's."""
+
+    key_id: Uuid | None = Field(default=None, description="The key that gets one role in place of all of its own")
+    role_id: Uuid | None = Field(
+        default=None, description="With key_id, an existing role to use; alone, the custom role to reduce"
+    )
+    days: int = Field(default=30, ge=1, le=365, description="How many days to look at")
+    force: bool = Field(default=False, description="Even where the confidence is low")
+
+    def wish(self) -> AdviceWish:
+        return AdviceWish(key_id=self.key_id, role_id=self.role_id, days=self.days, force=self.force)
 
 
 class CreateTenant(Body):

@@ -39,4 +39,4 @@ async def rehearse(
     body: Annotated[Rehearse, Depends(json_body(Rehearse))],
 ) -> Response:
     rehearsal = await read(services.rehearsals.prepare, who, body.change.change(), *body.span())
-    return StreamedAnswer(rehearsal, services.rehearsing)
+    return StreamedAnswer(rehearsal, services.walking)

@@ -36,6 +36,8 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
     _call("DELETE", "/roles/{id}", "access.roles.delete"),
     _call("GET", "/permissions", "access.permissions.read"),
     _call("POST", "/v1/access/explain", "access.explanations.read"),
+    _call("GET", "/v1/access/advice", "access.advice.read"),
+    _call("POST", "/v1/access/advice", "access.advice.apply"),
     _call("POST", "/v1/business-unit/business-units", "business-unit.business-units.create"),
     _call("GET", "/v1/business-unit/business-units", "business-unit.business-units.read"),
     _call("GET", "/v1/business-unit/business-units/{id}", "business-unit.business-units.read"),

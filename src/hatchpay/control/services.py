@@ -8,6 +8,7 @@ from typing import Final
 
 from anyio import CapacityLimiter
 
+from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
@@ -25,13 +26,13 @@ from hatchpay.identity.tokens import TokenAuthenticator
 __all__ = ["Services"]
 
 _FETCHING: Final = 4
-_REHEARSING: Final = 2
+_WALKING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """`changed` is awaited after every successful write, before its answer: it puts the change into force. `fetching`
-    bounds the threads of calls that wait for others' servers, `rehearsing` those of calls that go through the record.
+    bounds the threads of calls that wait for others' servers, `walking` those that read the record from end to end.
     """
 
     keys: Keys
@@ -40,6 +41,7 @@ class Services:
     explanations: Explanations
     units: BusinessUnits
     tenants: Tenants
+    advice: Advice
     issuers: Issuers
     tokens: Tokens
     key_authenticator: ApiKeyAuthenticator
@@ -49,4 +51,4 @@ class Services:
     rehearsals: Rehearsals
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))
-    rehearsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_REHEARSING))
+    walking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WALKING))

@@ -15,6 +15,7 @@ import msgspec
 
 from hatchpay.access.replay import Standing
 from hatchpay.access.routes import RouteTable
+from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
@@ -105,6 +106,7 @@ class World:
                 ),
                 units=BusinessUnits(self.directory, wall_us, new_id),
                 tenants=self.tenants,
+                advice=Advice(self.directory, LedgerReplay(self._ledger_path), reader, wall_us, new_id),
                 issuers=Issuers(
                     self.directory, wall_us, new_id, documents.keys, lambda: self._trust().urls, insecure=True
                 ),

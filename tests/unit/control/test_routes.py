@@ -43,8 +43,6 @@ def test_every_permission_exists_and_each_is_needed_by_some_call() -> None:
     # Of other keys' tokens; asked for by the calls that authenticate their callers themselves.
     asked_for_inside = {"auth.tokens.read", "auth.tokens.revoke"}
     asked_for_inside |= {
-        "access.advice.apply",
-        "access.advice.read",
         "access.policies.create",
         "access.policies.delete",
         "access.policies.read",
