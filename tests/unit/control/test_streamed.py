@@ -40,8 +40,10 @@ class Work:
             for number in range(self.total):
                 if number == 1:
                     self.held.set()
-                    # A step always ends; what waits for it asks again before the next.
-                    while not self.may_go_on.wait(EVERY_S):
+                    # A step always ends: whoever drives it may stop between two.
+                    for _ in range(round(PATIENCE_S / EVERY_S)):
+                        if self.may_go_on.wait(EVERY_S):
+                            break
                         yield
                     if self.failure is not None:
                         raise self.failure
