@@ -22,6 +22,7 @@ __all__ = [
     "Onboarded",
     "Page",
     "PermissionView",
+    "PolicyView",
     "PreviousSecretView",
     "RoleDraft",
     "RoleReference",
@@ -33,10 +34,11 @@ Item = TypeVar("Item")
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts, and in which recorded request."""
+    """Who acts, in which recorded request, and from where; somebody at the machine itself has no `client_ip`."""
 
     principal: Principal
     request_id: str
+    client_ip: str | None = None
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
@@ -143,6 +145,16 @@ class PermissionView(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool
     sensitive: bool
     administrative: bool
+
+
+class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
+    """`text` is Cedar: one or more `forbid` statements."""
+
+    id: str
+    name: str
+    text: str
+    created_at: str
+    updated_at: str
 
 
 class BusinessUnitView(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from hatchpay.access.routes import RouteTable
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
@@ -130,6 +131,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         keys=runtime.keys,
         roles=Roles(directory, wall_us, new_id),
         permissions=Permissions(directory),
+        policies=Policies(directory, wall_us, new_id, runtime.body_fields),
         units=BusinessUnits(directory, wall_us, new_id),
         tenants=Tenants(directory, wall_us, new_id, runtime.secrets.peppers),
         issuers=Issuers(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
 from hatchpay.admin.token_views import IssuerView
-from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
+from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
 from hatchpay.control import (
     audit_log,
     business_units,
@@ -16,6 +16,7 @@ from hatchpay.control import (
     keys,
     models,
     permissions,
+    policies,
     problems,
     roles,
     tenants,
@@ -34,6 +35,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     keys.router,
     roles.router,
     permissions.router,
+    policies.router,
     business_units.router,
     tenants.router,
     audit_log.router,
@@ -48,6 +50,7 @@ _BODIES: Final = (
     models.SetKeyRoles,
     models.RotateKey,
     models.DefineRole,
+    models.DefinePolicy,
     models.CreateBusinessUnit,
     models.CreateTenant,
     models.TrustIssuer,
@@ -58,6 +61,7 @@ _ANSWERS: Final = (
     Page[KeyView],
     Page[RoleView],
     Page[PermissionView],
+    Page[PolicyView],
     Page[BusinessUnitView],
     Page[TenantView],
     OnboardedAnswer,

@@ -17,7 +17,7 @@ from hatchpay.control.query import NoQuery, query
 from hatchpay.control.services import Services
 from hatchpay.errors import Unavailable
 
-__all__ = ["CurrentServices", "NoParameters", "PathId", "read", "write", "write_apart"]
+__all__ = ["CurrentServices", "NoParameters", "PathId", "read", "write", "write_apart", "write_slow"]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -46,6 +46,13 @@ async def write_apart(
 ) -> Result:
     """As `write`, for use cases that wait for others' servers: nobody else's calls wait for those."""
     return await _write(services, lambda: use_case(*args, **kwargs), services.fetching)
+
+
+async def write_slow(
+    services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """As `write`, for use cases that compute for up to seconds: few at a time."""
+    return await _write(services, lambda: use_case(*args, **kwargs), services.computing)
 
 
 async def write(

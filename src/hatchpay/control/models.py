@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import Field, StringConstraints
 
+from hatchpay.admin.policies import MAX_POLICY_BYTES
 from hatchpay.admin.token_views import IssuerChanges, NewIssuer
 from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft
 from hatchpay.control.fields import Moment, Uuid, time_us
@@ -21,6 +22,7 @@ __all__ = [
     "CreateBusinessUnit",
     "CreateKey",
     "CreateTenant",
+    "DefinePolicy",
     "DefineRole",
     "MapClaims",
     "RotateKey",
@@ -123,6 +125,15 @@ class DefineRole(Body):
 
     def draft(self) -> RoleDraft:
         return RoleDraft(name=self.name, description=self.description, permissions=tuple(self.permissions))
+
+
+class DefinePolicy(Body):
+    """A policy, whole: what it forbids, whatever roles say."""
+
+    name: Name
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_POLICY_BYTES)] = Field(
+        description="Cedar: one or more `forbid` statements; at most 1 MiB for all policies of the tenant together"
+    )
 
 
 class CreateBusinessUnit(Body):

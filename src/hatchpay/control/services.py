@@ -12,6 +12,7 @@ from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
@@ -23,17 +24,19 @@ from hatchpay.identity.tokens import TokenAuthenticator
 __all__ = ["Services"]
 
 _FETCHING: Final = 4
+_COMPUTING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """`changed` is awaited after every successful write, before its answer: it puts the change into force. `fetching`
-    bounds the threads of calls that wait for others' servers.
+    bounds the threads of calls that wait for others' servers, `computing` those of calls that compute for long.
     """
 
     keys: Keys
     roles: Roles
     permissions: Permissions
+    policies: Policies
     units: BusinessUnits
     tenants: Tenants
     issuers: Issuers
@@ -44,3 +47,4 @@ class Services:
     history: History
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))
+    computing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_COMPUTING))

@@ -18,6 +18,7 @@ from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
@@ -87,6 +88,7 @@ class World:
                 keys=Keys(self.directory, reader, wall_us, new_id, lambda: _PEPPERS),
                 roles=Roles(self.directory, wall_us, new_id),
                 permissions=Permissions(self.directory),
+                policies=Policies(self.directory, wall_us, new_id),
                 units=BusinessUnits(self.directory, wall_us, new_id),
                 tenants=self.tenants,
                 issuers=Issuers(
@@ -201,7 +203,18 @@ def problem_of(response: httpx.Response) -> tuple[int, str, str | None]:
     assert response.headers["content-type"] == "application/problem+json"
     body = msgspec.json.decode(response.content)
     assert {"type", "title", "status", "detail", "code", "request_id"} <= set(body)
-    assert set(body) <= {"type", "title", "status", "detail", "code", "request_id", "field", "permission"}
+    assert set(body) <= {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "code",
+        "request_id",
+        "field",
+        "permission",
+        "line",
+        "column",
+    }
     assert body["status"] == response.status_code
     assert body["type"] == f"urn:hatchpay:problem:{body['code']}"
     return body["status"], body["code"], body.get("field")

@@ -18,6 +18,7 @@ def services_with(changed: Any) -> Services:
         keys=nothing,
         roles=nothing,
         permissions=nothing,
+        policies=nothing,
         units=nothing,
         tenants=nothing,
         issuers=nothing,

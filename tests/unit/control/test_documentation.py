@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from hatchpay.admin.token_views import IssuerView
-from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
+from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
 from hatchpay.audit.record import Record, flat
 from hatchpay.control import examples, models
 from hatchpay.control.answers import HistoryPageAnswer, IssuedKey, OnboardedAnswer
@@ -32,8 +32,10 @@ ANSWERS: dict[str, Any] = {
     "Page_BusinessUnitView_": Page[BusinessUnitView],
     "Page_KeyView_": Page[KeyView],
     "Page_PermissionView_": Page[PermissionView],
+    "Page_PolicyView_": Page[PolicyView],
     "Page_RoleView_": Page[RoleView],
     "Page_TenantView_": Page[TenantView],
+    "PolicyView": PolicyView,
     "RoleView": RoleView,
 }
 OPERATION_IDS = {
@@ -41,9 +43,11 @@ OPERATION_IDS = {
     "changeIssuer",
     "createApiKey",
     "createBusinessUnit",
+    "createPolicy",
     "createRole",
     "deleteApiKey",
     "deleteIssuer",
+    "deletePolicy",
     "deleteRole",
     "endApiKeyGrace",
     "getApiKey",
@@ -51,6 +55,7 @@ OPERATION_IDS = {
     "getIssuer",
     "getJwks",
     "getOAuthMetadata",
+    "getPolicy",
     "getRole",
     "introspectToken",
     "issueToken",
@@ -58,10 +63,12 @@ OPERATION_IDS = {
     "listBusinessUnits",
     "listIssuers",
     "listPermissions",
+    "listPolicies",
     "listRoles",
     "listTenants",
     "onboardTenant",
     "readHistory",
+    "replacePolicy",
     "replaceRole",
     "revokeToken",
     "rotateApiKey",

@@ -46,10 +46,6 @@ def test_every_permission_exists_and_each_is_needed_by_some_call() -> None:
         "access.advice.apply",
         "access.advice.read",
         "access.explanations.read",
-        "access.policies.create",
-        "access.policies.delete",
-        "access.policies.read",
-        "access.policies.update",
         "access.rehearsals.read",
         "business-unit.business-units.update",
     }
