@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from time import perf_counter_ns
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
 
+from hatchpay.access.cedar_schema import NO_FIELDS, body_fields
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.peppers import PepperAdmin
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.views import Actor
+from hatchpay.app.files import read_catalogue
 from hatchpay.app.local_tokens import LocalTokens
 from hatchpay.app.own_tokens import explained
 from hatchpay.app.paths import DataDirectory
@@ -75,6 +79,7 @@ class Local:
         self.keys = Keys(self._directory, self.history, wall_us, new_id, self._secrets.peppers)
         self.roles = Roles(self._directory, wall_us, new_id)
         self.permissions = Permissions(self._directory)
+        self._routes = settings.routes
         self.tenants = Tenants(self._directory, wall_us, new_id, self._secrets.peppers)
         self.signing_keys = SigningKeys(self._directory, wall_us, new_id, explained(self._secrets.kek))
         self._pepper_admin = PepperAdmin(self._directory, wall_us, new_id, self._secrets.peppers)
@@ -86,6 +91,12 @@ class Local:
             ledger.close()
             lock.release()
         self._directory.close()
+
+    @cached_property
+    def policies(self) -> Policies:
+        """Knows the fields of bodies where the settings say which route table is served. Raises SettingsError."""
+        fields = NO_FIELDS if self._routes is None else body_fields(read_catalogue(self._routes).routes.routes)
+        return Policies(self._directory, wall_us, new_id, fields)
 
     def reader(self, tenant_id: str) -> Actor:
         """Somebody who may read everything of a tenant; for use cases that change nothing."""
