@@ -52,7 +52,8 @@ class HatchPayError(Exception):
     """Base of all errors.
 
     `code` is stable snake_case; `status` is the HTTP status that it becomes; `detail` one sentence for people;
-    `field` the input that is wrong, where one is; `permission` the grant that is missing, where one is.
+    `field` the input that is wrong, where one is; `permission` the grant that is missing, where one is; `line` and
+    `column`, from 1 on, where in a text of several lines it is wrong.
     """
 
     default_status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -66,6 +67,8 @@ class HatchPayError(Exception):
         status: int | None = None,
         field: str | None = None,
         permission: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -73,6 +76,8 @@ class HatchPayError(Exception):
         self.status = int(status or self.default_status)
         self.field = field
         self.permission = permission
+        self.line = line
+        self.column = column
 
 
 class Refusal(HatchPayError):
@@ -168,4 +173,6 @@ def problem(error: HatchPayError, request_id: str | None) -> dict[str, object]:
         body["field"] = error.field
     if error.permission is not None:
         body["permission"] = error.permission
+    if error.line is not None:
+        body |= {"line": error.line, "column": error.column}
     return body

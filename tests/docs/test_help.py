@@ -34,6 +34,12 @@ COMMANDS: dict[str, set[str]] = {
     "keys delete": TENANT,
     "roles list": TENANT,
     "permissions list": TENANT,
+    "policies list": TENANT,
+    "policies show": TENANT,
+    "policies create": TENANT | {"--routes"},
+    "policies update": TENANT | {"--routes", "--name"},
+    "policies delete": TENANT,
+    "policies test": TENANT | {"--policies"},
     "routes import": {"--data-dir", "--config", "--help", "--over", "--output", "--force"},
     "routes check": LISTED | {"--routes", "--strict"},
     "rehearse": TENANT | {"--key", "--roles", "--role", "--permissions", "--policy", "--from", "--to", "--routes"},
@@ -61,7 +67,7 @@ def nothing(*_: object, **__: object) -> None:
     raise AssertionError("a help text needs nothing")
 
 
-PROGRAM = build(Ports(nothing, nothing, nothing, nothing, nothing))  # type: ignore[arg-type]
+PROGRAM = build(Ports(nothing, nothing, nothing, nothing, nothing, nothing))  # type: ignore[arg-type]
 
 
 def commands() -> Iterator[str]:

@@ -19,6 +19,7 @@ from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.peppers import PepperAdmin
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer, SigningKeys
 from hatchpay.admin.tenants import Tenants
@@ -153,6 +154,7 @@ class World:
         self.roles = Roles(self.directory, self.clock, new_id)
         self.units = BusinessUnits(self.directory, self.clock, new_id)
         self.permissions = Permissions(self.directory)
+        self.policies = Policies(self.directory, self.clock, new_id)
         self.tenants = Tenants(self.directory, self.clock, new_id, lambda: self.peppers)
         self.pepper_admin = PepperAdmin(self.directory, self.clock, new_id, lambda: self.peppers)
         self.kek = b"\x03" * 32

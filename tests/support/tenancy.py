@@ -142,7 +142,7 @@ def problem_of(answer: httpx.Response | Any) -> dict[str, Any]:
     headers = dict(answer.headers)
     assert headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
-    assert _MEMBERS <= set(body) <= _MEMBERS | {"field", "permission"}
+    assert _MEMBERS <= set(body) <= _MEMBERS | {"field", "permission", "line", "column"}
     assert body["status"] == status
     assert body["type"] == f"urn:hatchpay:problem:{body['code']}"
     assert body["request_id"] == headers["hatchpay-request-id"]

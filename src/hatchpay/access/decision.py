@@ -13,7 +13,10 @@ __all__ = ["Decision", "decide", "decide_unit"]
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """`reason` is a stable code; `rule` what decided, such as `role:viewer`; `missing` the permission to ask for."""
+    """`reason` is a stable code; `rule` what decided, such as `role:viewer` or `policy:office-hours`.
+
+    `missing` is the permission to ask for; for `policy_input_missing` the field that a policy needs, as `body.amount`.
+    """
 
     outcome: Literal["allow", "deny"]
     reason: str

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from hatchpay.access.directory import IssuerRow, KeyRow, RoleRow, TenantRow, UnitRow
+from hatchpay.access.directory import IssuerRow, KeyRow, PolicyRow, RoleRow, TenantRow, UnitRow
 from hatchpay.access.permission import Permission
 from hatchpay.admin.token_views import IssuerKeyView, IssuerView
 from hatchpay.admin.versions import etag
@@ -15,6 +15,7 @@ from hatchpay.admin.views import (
     BusinessUnitView,
     KeyView,
     PermissionView,
+    PolicyView,
     PreviousSecretView,
     RoleReference,
     RoleView,
@@ -32,6 +33,8 @@ __all__ = [
     "key_facts",
     "key_view",
     "permission_view",
+    "policy_facts",
+    "policy_view",
     "role_facts",
     "role_names",
     "role_view",
@@ -85,6 +88,21 @@ def permission_view(permission: Permission) -> PermissionView:
         sensitive=permission.sensitive,
         administrative=permission.administrative,
     )
+
+
+def policy_view(policy: PolicyRow) -> PolicyView:
+    return PolicyView(
+        id=policy.id,
+        name=policy.name,
+        text=policy.text,
+        created_at=format_time(policy.created_us),
+        updated_at=format_time(policy.updated_us),
+    ).tagged(etag(policy))
+
+
+def policy_facts(policy: PolicyRow) -> dict[str, object]:
+    """What an audit event tells of a policy."""
+    return {"name": policy.name, "text": policy.text}
 
 
 def unit_view(unit: UnitRow) -> BusinessUnitView:

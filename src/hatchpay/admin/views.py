@@ -22,6 +22,7 @@ __all__ = [
     "Onboarded",
     "Page",
     "PermissionView",
+    "PolicyView",
     "PreviousSecretView",
     "RoleDraft",
     "RoleReference",
@@ -47,10 +48,11 @@ class Versioned(msgspec.Struct, frozen=True, dict=True):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts, and in which recorded request."""
+    """Who acts, in which recorded request, and from where; somebody at the machine itself has no `client_ip`."""
 
     principal: Principal
     request_id: str
+    client_ip: str | None = None
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
@@ -157,6 +159,16 @@ class PermissionView(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool
     sensitive: bool
     administrative: bool
+
+
+class PolicyView(Versioned, frozen=True, kw_only=True):
+    """`text` is Cedar: one or more `forbid` statements."""
+
+    id: str
+    name: str
+    text: str
+    created_at: str
+    updated_at: str
 
 
 class BusinessUnitView(Versioned, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from hatchpay.access.directory import KeyRow, RoleRow, reach, user_reach
+from hatchpay.admin.lockout import is_administrable
 from hatchpay.admin.ports import Directory, DirectoryTransaction, DirectoryView
 from hatchpay.admin.versions import IfMatch, check
 from hatchpay.admin.views import Actor
@@ -81,14 +82,22 @@ class Work:
 
     @contextmanager
     def keeping_an_administrator(self, tenant_id: str) -> Iterator[None]:
-        """Raises Conflict where the block leaves a tenant without administrators that had one before."""
-        before = self.transaction.administrators(tenant_id)
+        """Raises Conflict where the block leaves a tenant without administrators that had one before, or without one
+        that the tenant's policies let through.
+        """
+        before = self._administration(tenant_id)
         yield
-        if before and not self.transaction.administrators(tenant_id):
+        if any(had and not has for had, has in zip(before, self._administration(tenant_id), strict=True)):
             raise Conflict(
                 "the tenant would lose its last key that can administer it without limit",
                 code="last_administrator",
             )
+
+    def _administration(self, tenant_id: str) -> tuple[bool, bool]:
+        return (
+            self.transaction.administrators(tenant_id) > 0,
+            is_administrable(self.transaction, tenant_id, self.actor, self.now),
+        )
 
     def record(
         self,

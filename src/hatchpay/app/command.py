@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn
 
 from hatchpay.cli.errors import run
-from hatchpay.cli.ports import Finding, Local, Ports
+from hatchpay.cli.ports import CaseOutcome, Finding, Local, PolicyText, Ports
 from hatchpay.cli.program import build
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main() -> NoReturn:
 
 
 def program() -> typer.Typer:
-    return build(Ports(_open_local, _serve, _diagnose, _derive_routes, _check_routes))
+    return build(Ports(_open_local, _serve, _diagnose, _derive_routes, _check_routes, _test_policies))
 
 
 def _open_local(settings: Settings, *, create: bool) -> AbstractContextManager[Local]:
@@ -58,3 +58,9 @@ def _check_routes(settings: Settings, api: str) -> RouteFindings:
     from hatchpay.app.api_description import check
 
     return check(settings, api)
+
+
+def _test_policies(file: Path, policies: Path | None, stored: Sequence[PolicyText] | None) -> list[CaseOutcome]:
+    from hatchpay.app.policy_tests import run_cases
+
+    return run_cases(file, policies, stored)

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from hatchpay.access.cedar_schema import NO_FIELDS, body_fields
 from hatchpay.admin.advice import Advice
 from hatchpay.admin.explain_views import ExplanationView, Question
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.peppers import PepperAdmin
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.views import Actor
+from hatchpay.app.files import read_catalogue
 from hatchpay.app.local_explain import explain_locally
 from hatchpay.app.local_tokens import LocalTokens
 from hatchpay.app.own_tokens import explained
@@ -96,7 +99,7 @@ class Local:
         # It needs what a server needs; no other command is to wait for that.
         from hatchpay.app.rehearsing import local_rehearsals
 
-        return local_rehearsals(self._directory, self._ledger_path, self._routes)
+        return local_rehearsals(self._directory, self._ledger_path, self._routes, self.policies)
 
     def close(self) -> None:
         if self._recording is not None:
@@ -104,6 +107,12 @@ class Local:
             ledger.close()
             lock.release()
         self._directory.close()
+
+    @cached_property
+    def policies(self) -> Policies:
+        """Knows the fields of bodies where the settings say which route table is served. Raises SettingsError."""
+        fields = NO_FIELDS if self._routes is None else body_fields(read_catalogue(self._routes).routes.routes)
+        return Policies(self._directory, wall_us, new_id, fields)
 
     def reader(self, tenant_id: str) -> Actor:
         """Somebody who may read everything of a tenant; for use cases that change nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from hatchpay.access.cedar_schema import body_fields
 from hatchpay.access.permission import PLATFORM_PERMISSIONS
 from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.explain import Explanations
@@ -38,7 +39,7 @@ def explain_locally(
         # Without its table, every route of the API would be explained as one that is not listed.
         raise InvalidInput("say with --routes which route table belongs to the API", field="routes")
     # No secret is proven here, so none is needed.
-    snapshots = DirectorySnapshots(directory, lambda: _NO_PEPPERS)
+    snapshots = DirectorySnapshots(directory, lambda: _NO_PEPPERS, frozenset(body_fields(table.routes)))
     known = {None, *(permission.name for permission in (*snapshots.catalogue, *PLATFORM_PERMISSIONS))}
     if match is not None and match.route.permission not in known:
         # Built-in roles will hold it once a server has made it known; now it would look as if none did.

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from hatchpay.access.catalogue import EMPTY
+from hatchpay.access.cedar_schema import body_fields
 from hatchpay.access.replay import Standing
 from hatchpay.access.routes import RouteTable, merge
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.app.files import read_catalogue
 from hatchpay.clock import wall_us
@@ -23,22 +25,22 @@ _NO_PEPPERS: Final = Peppers(0, {})
 
 
 def rehearsals_over(
-    directory: SqlDirectory, ledger: Path, snapshots: DirectorySnapshots, routes: RouteTable
+    directory: SqlDirectory, ledger: Path, snapshots: DirectorySnapshots, routes: RouteTable, policies: Policies
 ) -> Rehearsals:
-    """What policies need is handed in here; without it a change of a policy is refused."""
     return Rehearsals(
         directory,
         LedgerReplay(ledger),
         lambda: Standing(snapshots.current, snapshots.rules),
         routes,
         wall_us,
-        with_policy=None,
+        with_policy=policies.supposed,
         read_fields=None,
     )
 
 
-def local_rehearsals(directory: SqlDirectory, ledger: Path, routes: Path | None) -> Rehearsals:
+def local_rehearsals(directory: SqlDirectory, ledger: Path, routes: Path | None, policies: Policies) -> Rehearsals:
     """By the application's route table in this file, and HatchPay's own. Raises SettingsError, DirectoryUnavailable."""
     application = EMPTY.routes if routes is None else read_catalogue(routes).routes
     table = merge({"the application": application, "HatchPay": RouteTable(CONTROL_ROUTES)})
-    return rehearsals_over(directory, ledger, DirectorySnapshots(directory, lambda: _NO_PEPPERS), table)
+    snapshots = DirectorySnapshots(directory, lambda: _NO_PEPPERS, frozenset(body_fields(table.routes)))
+    return rehearsals_over(directory, ledger, snapshots, table, policies)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final
 
 from hatchpay.access.catalogue import Catalogue
+from hatchpay.access.cedar_schema import body_fields
 from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.issuer_keys import IssuerKeyRefresh
 from hatchpay.admin.keys import Keys
@@ -52,7 +53,8 @@ class Runtime:
         self.directory = SqlDirectory(self.paths.directory)
         self.secrets = self.paths.secret_files(settings, self.directory)
         self.directory.sync_permissions(catalogue.permissions)
-        self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers)
+        self.body_fields = body_fields(catalogue.routes.routes)
+        self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers, frozenset(self.body_fields))
         self.history = LedgerReader(self.paths.ledger)
         self.replay = LedgerReplay(self.paths.ledger)
         self.metrics = Metrics(self._gauges)

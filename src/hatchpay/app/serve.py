@@ -22,6 +22,7 @@ from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
@@ -130,6 +131,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
     directory = runtime.directory
     signer = Signer(runtime.trust, wall_us, runtime.secrets.kek)
     insecure = settings.allow_insecure_issuers
+    policies = Policies(directory, wall_us, new_id, runtime.body_fields)
     return Services(
         keys=runtime.keys,
         roles=Roles(directory, wall_us, new_id),
@@ -143,6 +145,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
             runtime.history,
             wall_us,
         ),
+        policies=policies,
         units=BusinessUnits(directory, wall_us, new_id),
         tenants=Tenants(directory, wall_us, new_id, runtime.secrets.peppers),
         advice=Advice(directory, runtime.replay, runtime.history, wall_us, new_id),
@@ -154,7 +157,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         token_authenticator=runtime.token_authenticator,
         published=PublishedKeys(runtime.trust, wall_us, url),
         history=runtime.history,
-        rehearsals=rehearsals_over(directory, runtime.paths.ledger, runtime.snapshots, runtime.routes),
+        rehearsals=rehearsals_over(directory, runtime.paths.ledger, runtime.snapshots, runtime.routes, policies),
         changed=runtime.changed,
     )
 

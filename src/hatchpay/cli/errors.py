@@ -37,7 +37,9 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
         return _usage(error)
     except InvalidInput as error:
         named = error.field is None or error.field in error.detail
-        return _failed(error.detail if named else f"{error.field}: {error.detail}", error.code, USAGE)
+        detail = error.detail if named else f"{error.field}: {error.detail}"
+        place = "" if error.line is None else f", line {error.line}, column {error.column}"
+        return _failed(detail + place, error.code, USAGE)
     except HatchPayError as error:
         return _failed(error.detail, error.code, FAILED)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hatchpay.admin.explain_views import ExplanationView, Question
     from hatchpay.admin.keys import Keys
     from hatchpay.admin.permissions import Permissions
+    from hatchpay.admin.policies import Policies
     from hatchpay.admin.rehearse import Rehearsals
     from hatchpay.admin.roles import Roles
     from hatchpay.admin.signing_keys import SigningKeys
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from hatchpay.identity.principal import Principal
     from hatchpay.settings import Settings
 
-__all__ = ["Finding", "Local", "OpenLocal", "PepperVersion", "Ports", "TokenInspection"]
+__all__ = ["CaseOutcome", "Finding", "Local", "OpenLocal", "PepperVersion", "PolicyText", "Ports", "TokenInspection"]
 
 Answer = TypeVar("Answer")
 
@@ -38,6 +39,25 @@ class Finding(msgspec.Struct, frozen=True):
     status: Literal["ok", "warning", "failed"]
     detail: str
     items: tuple[str, ...] = ()
+
+
+class PolicyText(msgspec.Struct, frozen=True):
+    """A policy by its name."""
+
+    name: str
+    text: str
+
+
+class CaseOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One case of a policy test: what was expected, and what was decided, by which policy and why."""
+
+    name: str
+    passed: bool
+    expected: str
+    decision: Literal["allow", "deny"]
+    policy: str | None
+    reason: str | None
+    missing: str | None
 
 
 class PepperVersion(msgspec.Struct, frozen=True):
@@ -80,6 +100,9 @@ class Local(Protocol):
 
     @property
     def advice(self) -> Advice: ...
+
+    @property
+    def policies(self) -> Policies: ...
 
     @property
     def tenants(self) -> Tenants: ...
@@ -147,7 +170,8 @@ class Ports(msgspec.Struct, frozen=True):
     """`serve` runs until it is told to stop and hands `announce` a line per address; see app.serve.
 
     `derive_routes` gives the text of a route table for an API, a file or module:attribute, with the entries of another
-    table going before; `check_routes` compares the API with its table. Both raise SettingsError.
+    table going before; `check_routes` compares the API with its table. Both raise SettingsError. `test_policies` runs
+    the cases of a file on the policies given, in the folder given, or named in it; see app.policy_tests.
     """
 
     open_local: OpenLocal
@@ -155,3 +179,4 @@ class Ports(msgspec.Struct, frozen=True):
     diagnose: Callable[[Settings], list[Finding]]
     derive_routes: Callable[[str, Path | None], str]
     check_routes: Callable[[Settings, str], RouteFindings]
+    test_policies: Callable[[Path, Path | None, Sequence[PolicyText] | None], list[CaseOutcome]]

@@ -52,8 +52,9 @@ class Session:
             raise typer.BadParameter(error.detail) from None
 
     @contextmanager
-    def local(self, *, create: bool = False) -> Iterator[Local]:
-        with self.ports.open_local(self.settings(), create=create) as local:
+    def local(self, *, create: bool = False, **options: object) -> Iterator[Local]:
+        """`options` are settings that the command line gives."""
+        with self.ports.open_local(self.settings(**options), create=create) as local:
             yield local
 
     def tenant_id(self, local: Local, name_or_id: str | None) -> str:

@@ -11,7 +11,7 @@ from hatchpay.admin.advice_views import AdviceOverview, AppliedAdvice, KeyAdvice
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
-from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
+from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
 from hatchpay.control import (
     access,
     advice,
@@ -21,6 +21,7 @@ from hatchpay.control import (
     keys,
     models,
     permissions,
+    policies,
     problems,
     rehearse,
     roles,
@@ -41,6 +42,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     roles.router,
     permissions.router,
     access.router,
+    policies.router,
     business_units.router,
     advice.router,
     tenants.router,
@@ -57,6 +59,7 @@ _BODIES: Final = (
     models.SetKeyRoles,
     models.RotateKey,
     models.DefineRole,
+    models.DefinePolicy,
     models.CreateBusinessUnit,
     models.CreateTenant,
     models.ApplyAdvice,
@@ -70,6 +73,7 @@ _ANSWERS: Final = (
     Page[KeyView],
     Page[RoleView],
     Page[PermissionView],
+    Page[PolicyView],
     Page[BusinessUnitView],
     Page[TenantView],
     OnboardedAnswer,

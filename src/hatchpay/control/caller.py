@@ -52,7 +52,7 @@ def actor(request: Request) -> Actor:
     caller = caller_of(request.scope)
     if not isinstance(caller.principal, Principal):
         raise Unavailable("this call needs a proven caller, and the gate names none", code="gate_missing")
-    return Actor(caller.principal, caller.request_id)
+    return Actor(caller.principal, caller.request_id, caller.client_ip)
 
 
 CurrentActor = Annotated[Actor, Depends(actor)]

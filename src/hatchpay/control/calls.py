@@ -51,7 +51,7 @@ async def read_long(
 async def write_long(
     services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
 ) -> Result:
-    """As `write`, for use cases that walk through the record."""
+    """As `write`, for use cases that walk through the record, or compute for up to seconds."""
     return await _write(services, lambda: use_case(*args, **kwargs), services.walking)
 
 

@@ -30,7 +30,8 @@ grants what they do not hold. Errors are RFC 9457 problem details; compare `code
 
 _PROBLEM_SCHEMA: Final[Json] = {
     "title": "Problem",
-    "description": "RFC 9457. `field` names the input that is wrong, `permission` the missing grant.",
+    "description": "RFC 9457. `field` names the input that is wrong, `line` and `column` where in a text of several "
+    "lines, `permission` the missing grant.",
     "type": "object",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
@@ -42,6 +43,8 @@ _PROBLEM_SCHEMA: Final[Json] = {
         "request_id": {"type": ["string", "null"]},
         "field": {"type": "string"},
         "permission": {"type": "string"},
+        "line": {"type": "integer", "minimum": 1},
+        "column": {"type": "integer", "minimum": 1},
     },
 }
 _SECURITY: Final[Json] = {

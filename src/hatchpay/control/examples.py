@@ -27,6 +27,7 @@ __all__ = [
     "CREATE_BUSINESS_UNIT",
     "CREATE_KEY",
     "CREATE_TENANT",
+    "DEFINE_POLICY",
     "DEFINE_ROLE",
     "EXPLAIN_ACCESS",
     "EXPLANATION",
@@ -37,6 +38,7 @@ __all__ = [
     "KEY_WITH_ROLE",
     "ONBOARDED",
     "PERMISSION",
+    "POLICY",
     "ROLE",
     "ROTATE_KEY",
     "ROTATED_KEY",
@@ -52,6 +54,7 @@ Example = dict[str, Any]
 KEY_ID: Final = "019ab3c4-0d1e-7f20-8a3b-5c6d7e8f9012"
 UNIT_ID: Final = "019ab3c4-2f40-7b41-9c5d-7e8f90123456"
 _ROLE_ID: Final = "ea13f326-8166-4687-9dec-16f76f183ced"
+_POLICY_ID: Final = "019ab3c4-3a51-7d62-8e7f-901234567890"
 _TENANT_ID: Final = "019ab3c3-ffe0-7a10-8b2c-4d5e6f708192"
 _REQUEST_ID: Final = "019ab3c5-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
 _MADE: Final = "2026-11-24T02:10:42.000001Z"
@@ -114,6 +117,12 @@ DEFINE_ROLE: Final[Example] = {
     "permissions": ["payment-proxy.transactions.create", "payment-proxy.transactions.read"],
 }
 ROLE: Final[Example] = {"id": _ROLE_ID, **DEFINE_ROLE, "builtin": False}
+DEFINE_POLICY: Final[Example] = {
+    "name": "Till from the shop only",
+    "text": f'forbid(principal in Role::"{_ROLE_ID}", action, resource)\n'
+    'unless { context.client_ip.isInRange(ip("192.0.2.0/24")) };\n',
+}
+POLICY: Final[Example] = {"id": _POLICY_ID, **DEFINE_POLICY, "created_at": _MADE, "updated_at": _MADE}
 PERMISSION: Final[Example] = {
     "name": "access.roles.read",
     "description": "List roles and what they hold",
@@ -273,9 +282,10 @@ def page(item: Example) -> Example:
     return {"data": [item], "next_cursor": None}
 
 
-def problem_example(status: int, code: str, detail: str, **more: str) -> Example:
-    """`more` may give `field` and `permission`."""
-    return problem(HatchPayError(detail, code=code, status=status, **more), _REQUEST_ID)
+def problem_example(
+    status: int, code: str, detail: str, *, field: str | None = None, permission: str | None = None
+) -> Example:
+    return problem(HatchPayError(detail, code=code, status=status, field=field, permission=permission), _REQUEST_ID)
 
 
 _URL: Final = "https://auth.example.com"

@@ -1,8 +1,8 @@
 """JSON request bodies, read so that no two readers could disagree about them.
 
-Refused are: other media types (415), more than MAX_BODY bytes (413), what is not one JSON value in UTF-8, NaN
-and infinities, nesting beyond MAX_DEPTH, a key given twice (400), NUL and lone surrogates, and whatever the
-model does not describe (422). Every refusal names the field where it can; none repeats what was sent.
+Refused are: other media types (415), more than MAX_BODY bytes, or than a call takes in its place (413), what is not one
+JSON value in UTF-8, NaN and infinities, nesting beyond MAX_DEPTH, a key given twice (400), NUL and lone surrogates, and
+whatever the model does not describe (422). Every refusal names the field where it can; none repeats what was sent.
 """
 
 from __future__ import annotations
@@ -39,18 +39,20 @@ class Body(BaseModel):
 Model = TypeVar("Model", bound=Body)
 
 
-def json_body(model: type[Model], *, optional: bool = False) -> Callable[[Request], Awaitable[Model]]:
-    """A dependency that reads the body as `model`; where `optional`, an empty body counts as `{}`."""
+def json_body(
+    model: type[Model], *, optional: bool = False, most: int = MAX_BODY
+) -> Callable[[Request], Awaitable[Model]]:
+    """A dependency that reads the body, of `most` bytes, as `model`; where `optional`, an empty body counts as `{}`."""
 
     async def dependency(request: Request) -> Model:
-        return await parse_body(request, model, optional=optional)
+        return await parse_body(request, model, optional=optional, most=most)
 
     return dependency
 
 
-async def parse_body(request: Request, model: type[Model], *, optional: bool = False) -> Model:
+async def parse_body(request: Request, model: type[Model], *, optional: bool = False, most: int = MAX_BODY) -> Model:
     """Raises MalformedRequest and InvalidInput, as said above."""
-    data = await read_body(request)
+    data = await read_body(request, most)
     if not data and optional:
         return _validated(model, {})
     _check_media_type(request)

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from hatchpay.admin.advice_views import AdviceWish
 from hatchpay.admin.explain_views import Circumstances, Question
+from hatchpay.admin.policies import MAX_POLICY_BYTES
 from hatchpay.admin.token_views import IssuerChanges, NewIssuer
 from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft
 from hatchpay.control.fields import Ip, Moment, Uuid, time_us
@@ -26,6 +27,7 @@ __all__ = [
     "CreateBusinessUnit",
     "CreateKey",
     "CreateTenant",
+    "DefinePolicy",
     "DefineRole",
     "ExplainAccess",
     "MapClaims",
@@ -131,6 +133,15 @@ class DefineRole(Body):
 
     def draft(self) -> RoleDraft:
         return RoleDraft(name=self.name, description=self.description, permissions=tuple(self.permissions))
+
+
+class DefinePolicy(Body):
+    """A policy, whole: what it forbids, whatever roles say."""
+
+    name: Name
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_POLICY_BYTES)] = Field(
+        description="Cedar: one or more `forbid` statements; at most 1 MiB for all policies of the tenant together"
+    )
 
 
 class CreateBusinessUnit(Body):

@@ -14,6 +14,7 @@ from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.tenants import Tenants
@@ -39,6 +40,7 @@ class Services:
     roles: Roles
     permissions: Permissions
     explanations: Explanations
+    policies: Policies
     units: BusinessUnits
     tenants: Tenants
     advice: Advice

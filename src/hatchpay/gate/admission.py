@@ -34,6 +34,9 @@ _DETAILS: Final = {
     "business_unit_not_separable": "a key of chosen business units may not call what concerns the whole tenant",
     "business_unit_missing": "the request must say which business unit it concerns",
     "business_unit_not_allowed": "the key may not act for this business unit",
+    "policy_forbids": "a policy of the tenant forbids it",
+    "policy_input_missing": "a policy needs a field of the body that is missing, or of another type",
+    "policy_error": "a policy of the tenant could not be evaluated, so that nobody can say whether it forbids this",
 }
 _UNDECIDED: Final = Decision("deny", "malformed_request")
 
@@ -160,7 +163,8 @@ class Admission:
             body=body,
         )
         if denial is not None:
-            verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason))
+            field = denial.missing if denial.reason == "policy_input_missing" else None
+            verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason, field=field))
 
     def _authenticate(self, credential: str, knowing: Sequence[Authenticator], verdict: Verdict) -> bool:
         """False where the request ends here. Open routes need nobody, so an invalid credential does not close them."""

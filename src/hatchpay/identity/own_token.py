@@ -141,4 +141,5 @@ def _use(claims: OwnClaims) -> TokenUse:
         issuer_id=claims.user_issuer,
         role_names=() if claims.user_issuer is None else claims.roles,
         claimed_permissions=claims.user_permissions,
+        issued_us=claims.iat * _US,
     )

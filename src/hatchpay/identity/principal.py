@@ -68,7 +68,7 @@ class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
 
     `permissions` and `business_unit_ids` are those that the token itself allows at most (None: it does not say); `id`
     is its `jti`, `ancestors` those of the tokens that it was exchanged for. A user of a trusted issuer has that
-    issuer's `issuer_id`, and what its claims name.
+    issuer's `issuer_id`, and what its claims name. `issued_us` is its `iat` in microseconds, where it has one.
     """
 
     id: str | None
@@ -79,6 +79,7 @@ class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
     issuer_id: str | None = None
     role_names: tuple[str, ...] = ()
     claimed_permissions: frozenset[str] = frozenset()
+    issued_us: int | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -46,6 +46,7 @@ class _Verified(msgspec.Struct, frozen=True):
     user: User | None
     token_id: str | None
     issuer: IssuerEntry | None
+    issued_us: int | None = None
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -188,7 +189,8 @@ class TokenAuthenticator:
         if isinstance(tenant, str) and is_uuid(tenant) and tenant != trusted.tenant_id:
             raise InvalidToken("the token is for another tenant", code="token_tenant_wrong")
         user = issuer.user_of(token.claims, trusted.claims)
-        return _Verified(key.kid or "", min(times.expires_s * _US, until), None, user, _id(token), trusted)
+        issued_us = None if times.issued_s is None else times.issued_s * _US
+        return _Verified(key.kid or "", min(times.expires_s * _US, until), None, user, _id(token), trusted, issued_us)
 
     def _judge(self, verified: _Verified, snapshot: Snapshot, now: int) -> Authenticated:
         if verified.own is not None:
@@ -196,9 +198,8 @@ class TokenAuthenticator:
             ends = earliest(verified.expires_us, proven.ends_us, snapshot.trust.own[verified.kid].ends_us)
             return msgspec.structs.replace(proven, ends_us=ends)
         assert verified.user is not None and verified.issuer is not None  # noqa: S101
-        return Authenticated(
-            _principal(verified.user, verified.token_id, verified.issuer, snapshot), None, verified.expires_us
-        )
+        principal = user_principal(verified.user, verified.issuer, snapshot, verified.token_id, verified.issued_us)
+        return Authenticated(principal, None, verified.expires_us)
 
     def _wait_for_keys(self, credential: str) -> Callable[[], Awaitable[None]] | None:
         token = jwt.parse(credential)
@@ -236,12 +237,10 @@ def _meant(claims: Mapping[str, object], snapshot: Snapshot) -> IssuerEntry:
     return oldest
 
 
-def user_principal(user: User, trusted: IssuerEntry, snapshot: Snapshot) -> Principal:
+def user_principal(
+    user: User, trusted: IssuerEntry, snapshot: Snapshot, token_id: str | None = None, issued_us: int | None = None
+) -> Principal:
     """Whom a good token of `trusted` proves that says this of its user."""
-    return _principal(user, None, trusted, snapshot)
-
-
-def _principal(user: User, token_id: str | None, trusted: IssuerEntry, snapshot: Snapshot) -> Principal:
     tenant_id = trusted.tenant_id
     held = snapshot.trust.roles
     known = [(name, held[tenant_id, name]) for name in user.role_names if (tenant_id, name) in held]
@@ -259,6 +258,7 @@ def _principal(user: User, token_id: str | None, trusted: IssuerEntry, snapshot:
             business_unit_ids=user.business_unit_ids,
             role_names=user.role_names,
             claimed_permissions=user.permissions,
+            issued_us=issued_us,
         ),
     )
 

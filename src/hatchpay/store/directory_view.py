@@ -126,9 +126,15 @@ class SqlView(TokenView):
 
     def administrators(self, tenant_id: str) -> int:
         """How many keys can administer the whole tenant, from anywhere, for ever."""
+        return len(self._administrator_ids(tenant_id))
+
+    def administrator_keys(self, tenant_id: str) -> list[KeyRow]:
+        """Those that `administrators` counts."""
+        return list(self.load_keys(self._administrator_ids(tenant_id)))
+
+    def _administrator_ids(self, tenant_id: str) -> list[str]:
         query = (
-            select(func.count())
-            .select_from(api_keys)
+            select(api_keys.c.id)
             .join(key_roles, key_roles.c.key_id == api_keys.c.id)
             .join(roles, roles.c.id == key_roles.c.role_id)
             .where(
@@ -143,7 +149,7 @@ class SqlView(TokenView):
                 roles.c.name == "admin",
             )
         )
-        return int(self._connection.execute(query).scalar_one())
+        return self._ids(query)
 
     def role(self, tenant_id: str, role_id: str) -> RoleRow | None:
         return self.roles_by_id(tenant_id, [role_id]).get(role_id)

@@ -6,25 +6,41 @@ from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from hatchpay.access.directory import PolicyRow, RoleRow
+from hatchpay.access.policy import compile_policies
 from hatchpay.access.rules import Policies, Rules, UnitEntry
 from hatchpay.store.directory_view import SqlView
 
 Value = TypeVar("Value")
-__all__ = ["RULE_KINDS", "compile_rules"]
+__all__ = ["ROLES_OF", "RULE_KINDS", "compile_rules"]
 
 RULE_KINDS: Final = frozenset({"unit", "policy"})
 """The feed's kinds of change that concern it; each is taken over for the whole tenant that it is of."""
+ROLES_OF: Final = "roles_of"
+"""Names the tenants of which a role has changed: policies know roles by their ids, callers by their names."""
 
 
-def compile_rules(view: SqlView, old: Rules, changed: Mapping[str, Set[str]] | None = None) -> Rules:
-    """`old` with what has changed, by the feed's kinds and the ids of tenants; all of it for None."""
+def compile_rules(
+    view: SqlView,
+    old: Rules,
+    changed: Mapping[str, Set[str]] | None = None,
+    *,
+    roles: Mapping[str, RoleRow] = MappingProxyType({}),
+    with_body: frozenset[str] = frozenset(),
+) -> Rules:
+    """`old` with what has changed, by the feed's kinds and the ids of tenants; all of it for None.
+
+    `roles` are all roles by id, as they are now; `with_body` see `compile_policies`.
+    """
     if changed is None:
-        return Rules(MappingProxyType(_units(view, None)), MappingProxyType(_policies(view, None)))
+        everything = MappingProxyType(_policies(view, None, roles, with_body))
+        return Rules(MappingProxyType(_units(view, None)), everything)
     units, policies = old.units, old.policies
     if "unit" in changed:
         units = _renewed(units, changed["unit"], _units(view, changed["unit"]))
-    if "policy" in changed:
-        policies = _renewed(policies, changed["policy"], _policies(view, changed["policy"]))
+    affected = changed.get("policy", frozenset()) | (changed.get(ROLES_OF, frozenset()) & policies.keys())
+    if affected:
+        policies = _renewed(policies, affected, _policies(view, affected, roles, with_body))
     return old if units is old.units and policies is old.policies else Rules(units, policies)
 
 
@@ -40,5 +56,17 @@ def _units(view: SqlView, tenant_ids: Iterable[str] | None) -> dict[str, Mapping
     return {tenant_id: MappingProxyType(units) for tenant_id, units in found.items()}
 
 
-def _policies(view: SqlView, tenant_ids: Iterable[str] | None) -> dict[str, Policies]:
-    return {}
+def _policies(
+    view: SqlView, tenant_ids: Iterable[str] | None, roles: Mapping[str, RoleRow], with_body: frozenset[str]
+) -> dict[str, Policies]:
+    rows: dict[str, list[PolicyRow]] = {}
+    for row in view.load_policies(tenant_ids):
+        rows.setdefault(row.tenant_id, []).append(row)
+    role_ids: dict[str, dict[str, str]] = {tenant_id: {} for tenant_id in rows}
+    for role in roles.values() if rows else ():
+        if role.tenant_id in role_ids:
+            role_ids[role.tenant_id][role.name] = role.id
+    return {
+        tenant_id: compile_policies(found, role_ids[tenant_id], with_body=with_body)
+        for tenant_id, found in rows.items()
+    }

@@ -21,7 +21,7 @@ from hatchpay.errors import SettingsError
 from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot, Trust
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.directory_view import SqlView
-from hatchpay.store.rules import RULE_KINDS, compile_rules
+from hatchpay.store.rules import ROLES_OF, RULE_KINDS, compile_rules
 from hatchpay.store.schema import feed
 from hatchpay.store.trust import KINDS, compile_trust
 from hatchpay.tokens.apikey import encode_id
@@ -35,16 +35,20 @@ _log: Final = logging.getLogger("hatchpay.directory")
 class DirectorySnapshots:
     """`current`, `rules` and `catalogue` are replaced as wholes, never changed.
 
-    Making it loads everything, and raises DirectoryUnavailable where that fails.
+    Making it loads everything, and raises DirectoryUnavailable where that fails. `with_body` are the permissions of
+    which some route declares body fields.
     """
 
     current: Snapshot
     rules: Rules
     catalogue: tuple[Permission, ...]
 
-    def __init__(self, directory: SqlDirectory, peppers: Callable[[], Peppers]) -> None:
+    def __init__(
+        self, directory: SqlDirectory, peppers: Callable[[], Peppers], with_body: frozenset[str] = frozenset()
+    ) -> None:
         self._directory = directory
         self._peppers = peppers
+        self._with_body = with_body
         self._refreshing = threading.Lock()
         self._roles: dict[str, RoleRow] = {}
         self._peppers_due = False
@@ -72,6 +76,8 @@ class DirectorySnapshots:
             changed: dict[str, set[str]] = {}
             for kind, subject, tenant_id in connection.execute(query):
                 changed.setdefault(kind, set()).add(tenant_id if kind in RULE_KINDS else subject)
+                if kind == "role":
+                    changed.setdefault(ROLES_OF, set()).add(tenant_id)
             replaced = self._directory.replaced
             if "permission" in changed or position < self.current.generation or replaced != self._replaced:
                 # What the built-in roles hold has changed, and with it nearly every key; or the whole file.
@@ -86,7 +92,7 @@ class DirectorySnapshots:
         self._roles = {role.id: role for role in view.load_roles(None)}
         keys = dict(self._compile(view.load_keys(None)))
         self.catalogue = view.catalogue()
-        self.rules = compile_rules(view, NO_RULES)
+        self.rules = compile_rules(view, NO_RULES, roles=self._roles, with_body=self._with_body)
         self.current = Snapshot(position, keys, peppers, compile_trust(view, self._roles, Trust()))
 
     def _update(self, connection: Connection, position: int, changed: Mapping[str, set[str]]) -> None:
@@ -109,7 +115,7 @@ class DirectorySnapshots:
         if not KINDS.isdisjoint(changed):
             trust = compile_trust(view, roles, trust, changed)
         # Before the keys: a right that comes together with a rule must not be in force without it.
-        self.rules = compile_rules(view, self.rules, changed)
+        self.rules = compile_rules(view, self.rules, changed, roles=roles, with_body=self._with_body)
         self.current = Snapshot(position, keys, peppers, trust)
 
     def _reloaded(self, peppers: Peppers) -> Peppers:

@@ -22,6 +22,7 @@ from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.permissions import Permissions
+from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
@@ -104,6 +105,7 @@ class World:
                     reader,
                     wall_us,
                 ),
+                policies=Policies(self.directory, wall_us, new_id),
                 units=BusinessUnits(self.directory, wall_us, new_id),
                 tenants=self.tenants,
                 advice=Advice(self.directory, LedgerReplay(self._ledger_path), reader, wall_us, new_id),
@@ -230,7 +232,18 @@ def problem_of(response: httpx.Response) -> tuple[int, str, str | None]:
     assert response.headers["content-type"] == "application/problem+json"
     body = msgspec.json.decode(response.content)
     assert {"type", "title", "status", "detail", "code", "request_id"} <= set(body)
-    assert set(body) <= {"type", "title", "status", "detail", "code", "request_id", "field", "permission"}
+    assert set(body) <= {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "code",
+        "request_id",
+        "field",
+        "permission",
+        "line",
+        "column",
+    }
     assert body["status"] == response.status_code
     assert body["type"] == f"urn:hatchpay:problem:{body['code']}"
     return body["status"], body["code"], body.get("field")

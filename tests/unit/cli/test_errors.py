@@ -26,7 +26,12 @@ def program(error: BaseException | None = None, findings: tuple[Finding, ...] = 
 
     return build(
         Ports(
-            open_local, lambda settings, application, announce: announce("up"), lambda _: list(findings), unused, unused
+            open_local,
+            lambda settings, application, announce: announce("up"),
+            lambda _: list(findings),
+            unused,
+            unused,
+            unused,
         )
     )
 
@@ -134,7 +139,7 @@ def test_serve_hands_over_its_options_and_prints_what_is_announced(capfd: pytest
     files = {"--routes": "r.toml", "--tls-cert": "c", "--tls-key": "k"}
     proxies = ["--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "::1"]
     arguments = ["serve", "shop:app", *proxies, *(part for pair in (one | files).items() for part in pair)]
-    assert run(build(Ports(unopened, serve, lambda _: [], unused, unused)), arguments) == 0
+    assert run(build(Ports(unopened, serve, lambda _: [], unused, unused, unused)), arguments) == 0
     assert capfd.readouterr().out == "up\n"
     ((settings, application),) = given
     assert application == "shop:app"
@@ -160,7 +165,7 @@ def test_a_data_directory_beside_the_command_goes_before_the_one_in_front_of_it(
         seen.append(settings.data_dir)
         return []
 
-    ports = Ports(unopened, lambda *_: None, diagnose, unused, unused)
+    ports = Ports(unopened, lambda *_: None, diagnose, unused, unused, unused)
     run(build(ports), ["--data-dir", "outer", "doctor"])
     run(build(ports), ["--data-dir", "outer", "doctor", "--data-dir", "inner"])
     assert seen == [Path("outer"), Path("inner")]

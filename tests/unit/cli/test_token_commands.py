@@ -62,7 +62,7 @@ def call(desk: Desk, *arguments: str) -> int:
     def nothing(*_: Any) -> Any:
         raise AssertionError("only the data directory is needed")
 
-    return run(build(Ports(open_local, nothing, nothing, nothing, nothing)), list(arguments))
+    return run(build(Ports(open_local, nothing, nothing, nothing, nothing, nothing)), list(arguments))
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:

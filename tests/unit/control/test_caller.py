@@ -21,8 +21,8 @@ def request(**scope: Any) -> Request:
 
 
 def test_an_actor_is_the_proven_caller_in_its_request() -> None:
-    caller = SimpleNamespace(principal=PRINCIPAL, request_id="r")
-    assert actor(request(**{SCOPE_KEY: caller})) == Actor(PRINCIPAL, "r")
+    caller = SimpleNamespace(principal=PRINCIPAL, request_id="r", client_ip="192.0.2.1")
+    assert actor(request(**{SCOPE_KEY: caller})) == Actor(PRINCIPAL, "r", "192.0.2.1")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hatchpay.admin.advice_views import AppliedAdvice, KeyAdvice
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
-from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, RoleView, TenantView
+from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
 from hatchpay.audit.record import Record, flat
 from hatchpay.control import examples, models
 from hatchpay.control.answers import HistoryPageAnswer, IssuedKey, OnboardedAnswer
@@ -38,9 +38,11 @@ ANSWERS: dict[str, Any] = {
     "Page_BusinessUnitView_": Page[BusinessUnitView],
     "Page_KeyView_": Page[KeyView],
     "Page_PermissionView_": Page[PermissionView],
+    "Page_PolicyView_": Page[PolicyView],
     "Page_RoleView_": Page[RoleView],
     "Page_TenantView_": Page[TenantView],
     "RehearsalView": RehearsalView,
+    "PolicyView": PolicyView,
     "RoleView": RoleView,
 }
 OPERATION_IDS = {
@@ -50,9 +52,11 @@ OPERATION_IDS = {
     "changeIssuer",
     "createApiKey",
     "createBusinessUnit",
+    "createPolicy",
     "createRole",
     "deleteApiKey",
     "deleteIssuer",
+    "deletePolicy",
     "deleteRole",
     "endApiKeyGrace",
     "explainAccess",
@@ -61,6 +65,7 @@ OPERATION_IDS = {
     "getIssuer",
     "getJwks",
     "getOAuthMetadata",
+    "getPolicy",
     "getRole",
     "introspectToken",
     "issueToken",
@@ -68,11 +73,13 @@ OPERATION_IDS = {
     "listBusinessUnits",
     "listIssuers",
     "listPermissions",
+    "listPolicies",
     "listRoles",
     "listTenants",
     "onboardTenant",
     "readHistory",
     "rehearse",
+    "replacePolicy",
     "replaceRole",
     "revokeToken",
     "rotateApiKey",
@@ -227,7 +234,7 @@ def test_every_answer_has_an_example_that_is_exactly_of_its_type(
         for status, response in operation["responses"].items():
             assert response["description"]
             if status.startswith("2") and status != "204":
-                content = response["content"]["application/json"]
+                (content,) = response["content"].values()
                 # Of answers of several shapes, the example shows the first.
                 (schema, *_) = content["schema"].get("anyOf", [content["schema"]])
                 answer = ANSWERS[schema["$ref"].rpartition("/")[2]]
