@@ -69,6 +69,7 @@ def app_of(keys: Keys, changed_failure: Exception | None = None) -> Any:
             keys=cast(Any, keys),
             roles=nothing,
             permissions=nothing,
+            explanations=nothing,
             units=nothing,
             tenants=nothing,
             issuers=nothing,
