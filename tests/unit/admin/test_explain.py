@@ -107,6 +107,14 @@ def test_what_is_missing_comes_with_the_roles_that_hold_it_by_how_much_more_they
     assert [more for *_, more in named] == sorted(more for *_, more in named)
 
 
+def test_a_tenant_of_many_roles_has_all_of_them_looked_at(
+    world: World, shop: Shop, admin: Actor, clerk: CreatedKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hatchpay.admin.explain._AT_ONCE", 2)
+    world.role(admin, "the last", CREATE)
+    assert shop.ask(admin, clerk.view.id, "POST /orders").roles_that_grant[0].name == "the last"
+
+
 def test_the_unit_is_read_from_the_body_that_would_be_sent(world: World, shop: Shop, admin: Actor) -> None:
     units = [world.units.create(admin, name, "Europe/Zurich").id for name in ("Zurich", "Basel")]
     key = world.key(admin, world.role(admin, "till", CREATE).id, business_unit_ids=(units[0],))
