@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hatchpay.audit.ports import Replay
@@ -55,6 +56,32 @@ def test_all_of_it_comes_in_batches_late_ones_included(replay: Replay) -> None:
     everything = ids(replay, "ours", 0, 10_000)
     assert len(everything) == len(set(everything)) == 10_001
     assert "ours-3late" in ids(replay, "ours", 3, 4)
+
+
+def test_a_caller_of_chosen_units_is_given_what_concerned_those(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "audit.db", "test")
+    ledger.create()
+    units = (None, "berlin", "paris", "berlin", "rome")
+    ledger.write(
+        [
+            Completion(msgspec.structs.replace(record(number, "ours"), business_unit_id=unit))
+            for number, unit in enumerate(units)
+        ]
+    )
+    ledger.close()
+    for wanted, expected in (
+        ({"berlin"}, [1, 3]),
+        ({"rome", "paris"}, [2, 4]),
+        ({"oslo"}, []),
+        (set(), []),
+        (None, [0, 1, 2, 3, 4]),
+    ):
+        for store in STORES.values():
+            span = ("ours", START, START + 100 * SECOND, None if wanted is None else frozenset(wanted))
+            replay = store(tmp_path / "audit.db")
+            found = [one.request_id for batch in replay.records(*span) for one in batch]
+            assert found == [f"ours-{number}" for number in expected]
+            assert replay.count(*span) == len(expected)
 
 
 def test_a_record_that_cannot_be_read_says_so(tmp_path: Path) -> None:

@@ -137,15 +137,13 @@ class TestCommand:
         lines = done.stdout.splitlines()
         assert lines[2] == f"@@ Till {used.id} @@"
         (broken,) = lines[3:-1]
-        assert broken.startswith(
-            f"- POST {TRANSACTIONS}  1 times, permission_missing payment-proxy.transactions.create, "
-        )
+        assert broken.startswith(f"- POST {TRANSACTIONS} ×1: permission_missing payment-proxy.transactions.create, ")
         assert "1 would be denied and 0 allowed" in lines[-1]
 
     def test_it_ends_well_where_nothing_used_breaks(self, server: Server, cafe: Tenant, used: Key) -> None:
         done = self.run(server, cafe, "--key", used.id, "--roles", "gl,admin")
         assert (done.returncode, done.stderr) == (0, "")
-        assert f"+ GET {KEYS}  1 times, permission_missing api-key.keys.read, " in done.stdout
+        assert f"+ GET {KEYS} ×1: permission_missing api-key.keys.read, " in done.stdout
 
     def test_its_document_is_that_of_the_call(self, server: Server, cafe: Tenant, used: Key) -> None:
         span = {"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z"}

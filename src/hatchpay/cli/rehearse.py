@@ -161,7 +161,7 @@ def _caller(group: DifferenceGroup) -> str:
 
 def _line(group: DifferenceGroup) -> str:
     why = group.reason if group.missing is None else f"{group.reason} {group.missing}"
-    return f"{group.method} {group.route}  {group.count} times, {why}, such as {group.samples[0]}"
+    return f"{group.method} {group.route} ×{group.count}: {why}, such as {group.samples[0]}"
 
 
 def _because(reasons: dict[str, int]) -> str:
