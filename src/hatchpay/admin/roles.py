@@ -1,7 +1,8 @@
 """Roles: read by all who may, and custom ones made, changed and deleted.
 
-A role that gains a permission grants it to every key that holds the role, so the caller must hold all that
-those keys can do afterwards. A change that only takes permissions away, or only renames, is free.
+A role that gains a permission grants it to every key that holds the role, in the business units for which it does, so
+the caller must hold all that those keys can do afterwards. A change that only takes permissions away, or only renames,
+is free.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Roles:
     def create(self, actor: Actor, draft: RoleDraft) -> RoleView:
         with self._changes.by(actor, "access.roles.create") as work:
             role = _drafted(work, draft, work.new_id(), work.now)
-            work.demand(Reach(role.permissions, work.reach.limits))
+            work.demand_held(role.permissions)
             _demand_for_users(work, role.permissions)
             work.transaction.add_role(role)
             work.record("access.roles.created", role.id, {}, role_facts(role))
@@ -72,9 +73,9 @@ class Roles:
             if new.name != old.name:
                 _demand_for_users(work, new.permissions)
             for key in work.transaction.keys_holding([role_id]):
-                work.demand_units(key.business_unit_ids)
+                work.demand_units(key.role_units.get(role_id, key.business_unit_ids))
             if not new.permissions <= old.permissions:
-                work.demand(Reach(new.permissions, work.reach.limits))
+                work.demand_held(new.permissions)
                 _demand_for_users(work, new.permissions)
                 for key in work.transaction.keys_holding([role_id]):
                     work.demand(work.reach_of(key))

@@ -48,6 +48,7 @@ _BODIES: Final = (
     models.SetKeyRoles,
     models.RotateKey,
     models.DefineRole,
+    models.ChangeBusinessUnit,
     models.CreateBusinessUnit,
     models.CreateTenant,
     models.TrustIssuer,

@@ -32,7 +32,9 @@ __all__ = ["DirectorySnapshots"]
 
 _log: Final = logging.getLogger("hatchpay.directory")
 
-_Grants = tuple[tuple[str, ...], Mapping[str, str]]
+_Held = tuple[frozenset[str], frozenset[tuple[str, frozenset[str]]]]
+"""A key's roles by id, and those of them that are attached for chosen business units, with these."""
+_Grants = tuple[tuple[str, ...], Mapping[str, str], Mapping[str, Mapping[str, str]]]
 
 
 class DirectorySnapshots:
@@ -129,23 +131,35 @@ class DirectorySnapshots:
 
     def _compile(self, rows: Iterable[KeyRow]) -> Iterable[tuple[str, KeyEntry]]:
         # Most keys hold one of few sets of roles: they share its grants.
-        known: dict[frozenset[str], _Grants] = {}
+        known: dict[_Held, _Grants] = {}
         for row in rows:
-            grants = known.get(row.role_ids)
+            held = (row.role_ids, frozenset(row.role_units.items()))
+            grants = known.get(held)
             if grants is None:
-                grants = known[row.role_ids] = _grants(self._roles[role_id] for role_id in row.role_ids)
+                grants = known[held] = _grants([self._roles[role_id] for role_id in row.role_ids], row.role_units)
             yield encode_id(row.id), _entry(row, grants)
 
 
-def _grants(roles: Iterable[RoleRow]) -> _Grants:
-    """The names of the roles, and of each permission the first role, by name, that holds it."""
+def _grants(roles: Iterable[RoleRow], units: Mapping[str, frozenset[str]]) -> _Grants:
+    """The names of the roles; of each permission the first role, by name, that holds it; and likewise, for each
+    business unit, of those that only roles hold which are attached for `units`, by the role's id.
+    """
     ordered = sorted(roles, key=lambda role: role.name)
-    grants = {name: f"role:{role.name}" for role in reversed(ordered) for name in role.permissions}
-    return tuple(role.name for role in ordered), MappingProxyType(grants)
+    wide = [role for role in ordered if role.id not in units]
+    grants = {name: f"role:{role.name}" for role in reversed(wide) for name in role.permissions}
+    scoped: dict[str, dict[str, str]] = {}
+    for role in reversed(ordered):
+        for name in role.permissions - grants.keys() if role.id in units else ():
+            scoped.setdefault(name, {}).update(dict.fromkeys(units[role.id], f"role:{role.name}"))
+    return (
+        tuple(role.name for role in ordered),
+        MappingProxyType(grants),
+        MappingProxyType({name: MappingProxyType(rules) for name, rules in scoped.items()}),
+    )
 
 
 def _entry(key: KeyRow, grants: _Grants) -> KeyEntry:
-    names, held = grants
+    names, held, scoped = grants
     principal = Principal(
         id=key.id,
         kind="api_key",
@@ -154,6 +168,7 @@ def _entry(key: KeyRow, grants: _Grants) -> KeyEntry:
         roles=names,
         grants=held,
         limits=key.limits,
+        scoped=scoped,
     )
     state: KeyState = "deleted" if key.deleted_us is not None else "enabled" if key.enabled else "disabled"
     secrets = tuple(SecretEntry(row.version, row.digest, row.pepper_version, row.ends_us) for row in key.secrets)
