@@ -167,10 +167,10 @@ def test_one_tenant_sees_nothing_of_another(directory: SqlDirectory) -> None:
         assert view.roles_by_id(mine, [held.id]) == {}
         assert view.unit(mine, unit.id) is None
         assert view.units(mine, 10, None) == []
-        assert view.known_units(mine, [unit.id]) == frozenset()
+        assert view.known_units(mine, [unit.id]) == {}
         assert view.key(theirs, row.id) == row
         assert view.unit(theirs, unit.id) == unit
-        assert view.known_units(theirs, [unit.id]) == {unit.id}
+        assert view.known_units(theirs, [unit.id]) == {unit.id: unit}
 
 
 def test_lists_continue_after_the_id_that_they_are_given(directory: SqlDirectory) -> None:

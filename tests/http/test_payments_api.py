@@ -21,8 +21,8 @@ from examples.payments_api import create_app
 
 URL = "/v1/payment-proxy/transactions"
 SAMPLE_DIRECTORY = Path(__file__).parents[2] / "examples" / "payments_api"
-SAMPLE = json.loads((SAMPLE_DIRECTORY / "transaction.json").read_text())
-UNIT = SAMPLE["business_unit_id"]
+UNIT = "0190a5c8-1f2e-7c3a-9b4d-5e6f708192a3"
+SAMPLE = {**json.loads((SAMPLE_DIRECTORY / "transaction.json").read_text()), "business_unit_id": UNIT}
 OTHER_UNIT = "0190a5c8-1f2e-7c3a-9b4d-5e6f708192ff"
 UNKNOWN_ID = "0190a5c8-1f2e-7c3a-9b4d-000000000000"
 SEE_CUSTOMERS = "payment-proxy.customer-details.read"

@@ -11,7 +11,9 @@ The TOML form, one table per entry:
     method = "GET"
     path = "/v1/payment-proxy/transactions/{id}"
     permission = "payment-proxy.transactions.read"     # or: open = true
-    business_unit = "handler"            # or path:NAME, query:NAME, body:NAME; absent: no keys of chosen units
+    business_unit = "handler"            # or path:NAME, query:NAME, body:NAME, or a list; absent: the whole tenant
+    # What policies may ask for, here as context.body.amount:
+    # body_fields = { amount = { pointer = "/transaction/amount", type = "decimal" } }
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ from typing import Final
 import msgspec
 
 from hatchpay.access.permission import CONTROL_PERMISSIONS, PLATFORM_PERMISSIONS, Permission, check_name
-from hatchpay.access.routes import Route, RouteTable, UnitSource
+from hatchpay.access.route_form import (
+    FieldEntry,
+    check_fields,
+    dump_fields,
+    dump_unit,
+    parse_fields,
+    parse_unit,
+    toml_text,
+)
+from hatchpay.access.routes import Route, RouteTable
 from hatchpay.errors import InvalidInput, SettingsError
 
 __all__ = ["EMPTY", "Catalogue", "build", "dump", "parse"]
@@ -42,7 +53,8 @@ class _RouteEntry(msgspec.Struct, forbid_unknown_fields=True):
     path: str
     permission: str | None = None
     open: bool = False
-    business_unit: str | None = None
+    business_unit: str | list[str] | None = None
+    body_fields: dict[str, FieldEntry] | None = None
 
 
 class _PermissionEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +81,9 @@ def parse(document: object) -> Catalogue:
 
 
 def build(permissions: Iterable[Permission], routes: Iterable[Route]) -> Catalogue:
-    """Raises SettingsError for a permission that is declared twice, malformed, HatchPay's own, or used undeclared."""
+    """Raises SettingsError for a permission that is declared twice, malformed, HatchPay's own, or used undeclared, and
+    for a body field that has two types.
+    """
     declared: dict[str, Permission] = {}
     reserved = {permission.name for permission in (*CONTROL_PERMISSIONS, *PLATFORM_PERMISSIONS)}
     for permission in permissions:
@@ -84,6 +98,7 @@ def build(permissions: Iterable[Permission], routes: Iterable[Route]) -> Catalog
     for route in table.routes:
         if route.permission is not None and route.permission not in declared:
             raise SettingsError(f"{route.method} {route.template} needs {route.permission}, which is not declared")
+    check_fields(table.routes)
     return Catalogue(tuple(declared.values()), table)
 
 
@@ -95,32 +110,31 @@ def dump(permissions: Iterable[Permission], routes: Iterable[Route]) -> str:
 
 
 def _permission_lines(permission: Permission) -> Iterator[str]:
-    yield f"name = {_toml(permission.name)}"
-    yield f"description = {_toml(permission.description)}"
+    yield f"name = {toml_text(permission.name)}"
+    yield f"description = {toml_text(permission.description)}"
     yield from (f"{flag} = true" for flag in _FLAGS if getattr(permission, flag))
 
 
 def _route_lines(route: Route) -> Iterator[str]:
-    yield f"method = {_toml(route.method)}"
-    yield f"path = {_toml(route.template)}"
-    yield "open = true" if route.permission is None else f"permission = {_toml(route.permission)}"
-    if route.unit is not None:
-        yield f"business_unit = {_toml(route.unit.text)}"
-
-
-def _toml(text: str) -> str:
-    """A basic string: JSON's escapes are among TOML's, and DEL is the one character that only TOML must escape."""
-    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
+    yield f"method = {toml_text(route.method)}"
+    yield f"path = {toml_text(route.template)}"
+    yield "open = true" if route.permission is None else f"permission = {toml_text(route.permission)}"
+    if route.unit:
+        yield f"business_unit = {dump_unit(route.unit)}"
+    if route.fields:
+        yield f"body_fields = {dump_fields(route.fields)}"
 
 
 EMPTY = Catalogue((), RouteTable(()))
 
 
 def _route(entry: _RouteEntry) -> Route:
+    where = f"{entry.method} {entry.path}"
     return Route(
         method=entry.method,
         template=entry.path,
         access="open" if entry.open else "permission",
         permission=entry.permission,
-        unit=UnitSource.parse(entry.business_unit) if entry.business_unit is not None else None,
+        unit=parse_unit(entry.business_unit, f"business_unit of {where}"),
+        fields=parse_fields(entry.body_fields, f"body_fields of {where}"),
     )

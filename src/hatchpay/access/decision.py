@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from hatchpay.access.routes import Match
 from hatchpay.identity.principal import Principal
 
-__all__ = ["Decision", "decide", "decide_unit"]
+__all__ = ["Decision", "decide", "decide_unit", "scope_of"]
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -31,7 +32,9 @@ _ANONYMOUS: Final = Decision("deny", "credential_missing")
 
 
 def decide(principal: Principal | None, match: Match | None) -> Decision:
-    """Denied unless the table lists the request and, where it asks for a permission, a role of the caller grants it."""
+    """Denied unless the table lists the request and, where it asks for a permission, a role of the caller grants it,
+    be it for chosen business units only.
+    """
     if match is not None and match.route.access != "permission":
         return _OPEN if match.route.access == "open" else _SELF
     if principal is None:
@@ -40,19 +43,48 @@ def decide(principal: Principal | None, match: Match | None) -> Decision:
         return _UNLISTED
     permission = match.route.permission or ""
     rule = principal.grants.get(permission)
-    if rule is None:
+    if rule is not None:
+        return Decision("allow", "role_grants", rule)
+    rules = scope_of(principal, match)
+    if not rules:
         return Decision("deny", "permission_missing", missing=permission)
-    return Decision("allow", "role_grants", rule)
+    return Decision("allow", "role_grants", min(rules.values()))
+
+
+def scope_of(principal: Principal, match: Match) -> Mapping[str, str] | None:
+    """The business units for which alone the caller holds what the route asks for, and what gives it there.
+
+    None where it is held for all that the caller may act for, or nothing is asked for.
+    """
+    permission = match.route.permission
+    if permission is None or not principal.scoped or permission in principal.grants:
+        return None
+    rules = principal.scoped.get(permission, {})
+    units = principal.limits.business_unit_ids
+    return rules if units is None else {unit: rule for unit, rule in rules.items() if unit in units}
 
 
 def decide_unit(principal: Principal, match: Match, unit: str | None) -> Decision | None:
-    """The denial for a caller of chosen business units, or None. What cannot be told apart is denied."""
-    units = principal.limits.business_unit_ids
-    source = match.route.unit
-    if units is None or match.route.access != "permission" or (source is not None and source.place == "handler"):
+    """The denial for a caller of chosen business units, or one who holds the permission for chosen ones only, or None.
+
+    What cannot be told apart is denied.
+    """
+    route = match.route
+    if route.permission is None or route.names_unit_in("handler"):
         return None
-    if source is None:
-        return Decision("deny", "business_unit_not_separable")
+    denial = _outside(principal.limits.business_unit_ids, match, unit)
+    if denial is None:
+        denial = _outside(scope_of(principal, match), match, unit, route.permission)
+    return denial
+
+
+def _outside(
+    units: Container[str] | None, match: Match, unit: str | None, missing: str | None = None
+) -> Decision | None:
+    if units is None:
+        return None
+    if not match.route.unit:
+        return Decision("deny", "business_unit_not_separable", missing=missing)
     if unit is None:
-        return Decision("deny", "business_unit_missing")
-    return None if unit in units else Decision("deny", "business_unit_not_allowed")
+        return Decision("deny", "business_unit_missing", missing=missing)
+    return None if unit in units else Decision("deny", "business_unit_not_allowed", missing=missing)

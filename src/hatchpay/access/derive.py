@@ -10,6 +10,7 @@ and what the method does. A POST to a last word in the singular, behind a resour
 
 An operation, or a whole path, says otherwise with `x-hatchpay-permission`. What a name cannot tell is taken for the
 worse: a derived permission counts as sensitive until `x-hatchpay-sensitive: false` or the route table says otherwise.
+`x-hatchpay-business-unit` and `x-hatchpay-body-fields` say what `business_unit` and `body_fields` say in a route table.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hatchpay.access.permission import Permission, check_name
-from hatchpay.access.routes import Route, UnitSource
+from hatchpay.access.route_form import parse_fields, parse_unit
+from hatchpay.access.routes import Route
 from hatchpay.errors import InvalidInput, SettingsError
 
 __all__ = ["Derived", "derive", "permission_name"]
@@ -34,6 +36,7 @@ _PERMISSION: Final = "x-hatchpay-permission"
 _SENSITIVE: Final = "x-hatchpay-sensitive"
 _ADMINISTRATIVE: Final = "x-hatchpay-administrative"
 _UNIT: Final = "x-hatchpay-business-unit"
+_FIELDS: Final = "x-hatchpay-body-fields"
 _OPEN: Final = "x-hatchpay-open"
 
 Derived = tuple[tuple[Permission, ...], tuple[Route, ...]]
@@ -93,16 +96,14 @@ def _operations(paths: Mapping[object, object]) -> Iterator[tuple[str, str, Mapp
 
 def _route(method: str, path: str, operation: Mapping[str, object]) -> Route:
     where = f"{method.upper()} {path}"
-    unit = operation.get(_UNIT)
-    if unit is not None and not isinstance(unit, str):
-        raise SettingsError(f"{_UNIT} of {where} is no text")
     is_open = _flag(operation, _OPEN, where, default=False)
     return Route(
         method=method.upper(),
         template=path,
         access="open" if is_open else "permission",
         permission=None if is_open else _named(method, path, operation),
-        unit=None if unit is None else UnitSource.parse(unit),
+        unit=parse_unit(operation.get(_UNIT), f"{_UNIT} of {where}"),
+        fields=parse_fields(operation.get(_FIELDS), f"{_FIELDS} of {where}"),
     )
 
 

@@ -191,8 +191,12 @@ def _network(cidr: str) -> IPNetwork:
 
 def reach(key: KeyRow, roles: dict[str, RoleRow]) -> Reach:
     """All that `key` can do, by its roles among `roles` (by id) and its limits, enabled or not."""
-    held = frozenset().union(*(roles[role_id].permissions for role_id in key.role_ids))
-    return Reach(held, key.limits)
+    wide = frozenset().union(*(roles[role_id].permissions for role_id in key.role_ids - key.role_units.keys()))
+    scoped: dict[str, frozenset[str]] = {}
+    for role_id in key.role_ids & key.role_units.keys():
+        for permission in roles[role_id].permissions - wide:
+            scoped[permission] = scoped.get(permission, frozenset()) | key.role_units[role_id]
+    return Reach(wide, key.limits, scoped)
 
 
 def signing_key_ends(keys: Sequence[SigningKeyRow]) -> dict[str, int]:

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from hatchpay.access.decision import Decision
-from hatchpay.access.engine import conclude, decide, decide_network
+from hatchpay.access.decision import Decision, scope_of
+from hatchpay.access.engine import conclude, decide, decide_network, granted, needs_fields
 from hatchpay.access.routes import Match
 from hatchpay.access.rules import FieldValue, Rules
 from hatchpay.identity.principal import Principal
@@ -32,9 +32,12 @@ _INVALID: Final = {
     "token_key_ended": "the key behind the token has expired, or its newest secret has ended",
 }
 _UNITS: Final = {
+    "business_unit_archived": "the business unit is archived",
     "business_unit_missing": "the caller is of chosen business units, and the request names none",
     "business_unit_not_allowed": "the business unit is none of the caller's",
     "business_unit_not_separable": "the caller is of chosen business units, and the route does not say which",
+    "business_unit_unclear": "the request must name one business unit, once, and where all readers find it",
+    "business_unit_unknown": "the tenant has no such business unit",
 }
 
 
@@ -46,10 +49,14 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a request concerns: the id of the business unit that it names, and the fields that its route declares."""
+    """What a request concerns: the id of the business unit that it names, and the fields that its route declares.
+
+    `unclear` is the code with which the gate refuses it where it cannot be read in one way only.
+    """
 
     unit: str | None = None
     body: Mapping[str, FieldValue] = {}
+    unclear: str | None = None
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +119,7 @@ def explain(
     denial = decide_network(proven, match, facts.client_ip)
     steps.append(_network(proven, match, facts, denial))
     denial = denial or _concluded(proven, match, rules, facts, steps)
-    return _ended(denial or decision, steps)
+    return _ended(denial or granted(decision, proven, match, facts.subject.unit)[0], steps)
 
 
 def _concluded(principal: Principal, match: Match, rules: Rules, facts: Facts, steps: list[Step]) -> Decision | None:
@@ -124,10 +131,15 @@ def _concluded(principal: Principal, match: Match, rules: Rules, facts: Facts, s
             under, principal, match, about.unit, now_us=facts.now_us, client_ip=facts.client_ip, body=about.body
         )
 
-    denial = ask(msgspec.structs.replace(rules, policies={}))
+    unclear = facts.subject.unclear
+    if unclear == "business_unit_unclear":
+        denial: Decision | None = Decision("deny", "business_unit_unclear")
+    else:
+        denial = ask(msgspec.structs.replace(rules, policies={}))
     steps.append(_unit(principal, match, facts, denial))
     if denial is None:
-        denial = ask(rules)
+        hidden = unclear is not None and needs_fields(rules, principal, match)
+        denial = Decision("deny", "body_unclear") if hidden else ask(rules)
         steps.append(_policy(principal, match, rules, denial))
     return denial
 
@@ -234,11 +246,10 @@ def _unit(principal: Principal, match: Match, facts: Facts, denial: Decision | N
             permission=denial.missing,
             business_unit_id=facts.subject.unit,
         )
-    source = match.route.unit
-    asked = match.route.access == "permission" and not (source is not None and source.place == "handler")
+    asked = match.route.access == "permission" and not match.route.names_unit_in("handler")
     if not asked:
         detail = "whoever serves the route keeps to the caller's business units"
-    elif principal.limits.business_unit_ids is None:
+    elif principal.limits.business_unit_ids is None and scope_of(principal, match) is None:
         detail = "the caller is not limited to chosen business units"
     else:
         detail = "the business unit is one of the caller's"

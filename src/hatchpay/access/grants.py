@@ -5,31 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+import msgspec
+
 from hatchpay.access.directory import KeyRow, RoleRow
 from hatchpay.identity.principal import Principal
 
 __all__ = ["Grants", "grants_of_roles", "principal_of"]
 
-Grants = tuple[tuple[str, ...], Mapping[str, str]]
-"""The names of the roles, and each permission with the rule that gives it."""
+
+class Grants(msgspec.Struct, frozen=True):
+    """`roles` are the names of the roles; `held` has each permission with the rule that gives it, and `scoped`, for
+    permissions that are held for chosen business units only, each of those units with its rule.
+    """
+
+    roles: tuple[str, ...]
+    held: Mapping[str, str]
+    scoped: Mapping[str, Mapping[str, str]]
 
 
-def grants_of_roles(roles: Iterable[RoleRow]) -> Grants:
-    """The names of the roles, and of each permission the first role, by name, that holds it."""
+def grants_of_roles(roles: Iterable[RoleRow], units: Mapping[str, frozenset[str]]) -> Grants:
+    """Of each permission the first role, by name, that holds it; `units` has those of the roles, by id, that are
+    attached for chosen business units only.
+    """
     ordered = sorted(roles, key=lambda role: role.name)
-    grants = {name: f"role:{role.name}" for role in reversed(ordered) for name in role.permissions}
-    return tuple(role.name for role in ordered), MappingProxyType(grants)
+    wide = [role for role in ordered if role.id not in units]
+    held = {name: f"role:{role.name}" for role in reversed(wide) for name in role.permissions}
+    scoped: dict[str, dict[str, str]] = {}
+    for role in reversed(ordered):
+        for name in role.permissions - held.keys() if role.id in units else ():
+            scoped.setdefault(name, {}).update(dict.fromkeys(units[role.id], f"role:{role.name}"))
+    return Grants(
+        tuple(role.name for role in ordered),
+        MappingProxyType(held),
+        MappingProxyType({name: MappingProxyType(rules) for name, rules in scoped.items()}),
+    )
 
 
 def principal_of(key: KeyRow, grants: Grants) -> Principal:
     """Whoever calls with `key`, whose roles give `grants`."""
-    names, held = grants
     return Principal(
         id=key.id,
         kind="api_key",
         tenant_id=key.tenant_id,
         key_id=key.id,
-        roles=names,
-        grants=held,
+        roles=grants.roles,
+        grants=grants.held,
         limits=key.limits,
+        scoped=grants.scoped,
     )

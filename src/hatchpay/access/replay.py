@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from hatchpay.access.decision import Decision
+from hatchpay.access.decision import Decision, scope_of
 from hatchpay.access.engine import conclude, decide
 from hatchpay.access.recorded import (
     ReadFields,
@@ -172,10 +172,11 @@ class Comparison:
 
     def _hides_its_unit(self, case: _Case) -> bool:
         """Whether the answer depends on a unit that nobody has read: the request was refused before."""
-        source = case.match.route.unit
-        if source is None or source.place == "handler" or not was_refused_at_its_head(case.record):
+        route = case.match.route
+        if not route.unit or route.names_unit_in("handler") or not was_refused_at_its_head(case.record):
             return False
-        limited = case.before.limits.business_unit_ids is not None or self._users_units_are_unknown(case)
+        scoped = any(scope_of(principal, case.match) is not None for principal in (case.before, case.after))
+        limited = case.before.limits.business_unit_ids is not None or scoped or self._users_units_are_unknown(case)
         return limited or self._concerns(case.match.route.permission or "")
 
     def _users_units_are_unknown(self, case: _Case) -> bool:
@@ -235,9 +236,10 @@ def _user(snapshot: Snapshot, issuer: IssuerEntry, key: KeyEntry | None, record:
     held = snapshot.trust.roles
     named = _held(held, issuer.tenant_id, record.roles)
     claimed = frozenset([record.permission] if record.permission and record.rule == "claim:permissions" else ())
-    grants = grants_of(issuer.ceiling, named, claimed)
+    grants: Mapping[str, str] = grants_of(issuer.ceiling, named, claimed)
+    scoped: Mapping[str, Mapping[str, str]] = {}
     if key is not None:
-        grants = {name: rule for name, rule in grants.items() if key.principal.may(name)}
+        grants, scoped = key.principal.lets_through(grants)
     return Principal(
         id=record.principal_id or "",
         kind="user",
@@ -247,6 +249,7 @@ def _user(snapshot: Snapshot, issuer: IssuerEntry, key: KeyEntry | None, record:
         grants=grants,
         limits=Limits() if key is None else key.principal.limits,
         token=TokenUse(id=None, issuer_id=issuer.id, role_names=record.roles, claimed_permissions=claimed),
+        scoped=scoped,
     )
 
 

@@ -31,10 +31,13 @@ __all__ = [
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 Access = Literal["permission", "open", "self_authenticating"]
+UnitPlace = Literal["path", "query", "body", "handler"]
 FieldType = Literal["decimal", "long", "string", "boolean"]
 
 _SEGMENT: Final = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}|[A-Za-z0-9._~:@-]+")
 _UNIT: Final = re.compile(r"handler|(?:path|query|body):[A-Za-z_][A-Za-z0-9_]*")
+_FIELD: Final = re.compile(r"[a-z][a-z0-9_]*")
+_POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 
 
 class UnitSource(msgspec.Struct, frozen=True):
@@ -43,7 +46,7 @@ class UnitSource(msgspec.Struct, frozen=True):
     `handler` means that the handler itself keeps to the principal's units.
     """
 
-    place: Literal["path", "query", "body", "handler"]
+    place: UnitPlace
     name: str = ""
 
     @property
@@ -63,17 +66,34 @@ class UnitSource(msgspec.Struct, frozen=True):
 class BodyField(msgspec.Struct, frozen=True):
     """A value of a JSON body that policies can ask for as `context.body.<name>`.
 
-    `pointer` is a JSON Pointer (RFC 6901), such as `/transaction/amount`.
+    `pointer` is a JSON Pointer (RFC 6901), such as `/transaction/amount`. In that of a number, one segment may be `*`:
+    the field is the sum over all elements of the array there, each multiplied by the member `times` beside it where
+    that is given.
     """
 
     name: str
     type: FieldType
     pointer: str
+    times: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _FIELD.fullmatch(self.name) or not _POINTER.fullmatch(self.pointer):
+            raise SettingsError(f"the body field {self.name!r} has an unusable name, or {self.pointer!r} is no pointer")
+        stars = self.segments.count("*")
+        if stars > 1 or (stars and self.type not in {"decimal", "long"}):
+            raise SettingsError(f"the body field {self.name} is no sum of numbers over one array")
+        if self.times is not None and (not stars or self.segments[-1] == "*"):
+            raise SettingsError(f"the body field {self.name} has nothing beside it to multiply it by")
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return tuple(part.replace("~1", "/").replace("~0", "~") for part in self.pointer[1:].split("/"))
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One entry. `permission` is set exactly where `access` is `permission`.
 
+    `unit` are all the places where a request says which business unit it concerns; `handler` stands alone.
     HEAD is never listed: a framework runs the GET's handler for it, so it takes the GET's entry.
     """
 
@@ -81,7 +101,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     template: str
     access: Access = "permission"
     permission: str | None = None
-    unit: UnitSource | None = None
+    unit: tuple[UnitSource, ...] = ()
     fields: tuple[BodyField, ...] = ()
     control: bool = False
 
@@ -93,15 +113,29 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         names = _names(self.template)
         if len(set(names)) < len(names):
             raise SettingsError(f"route {self.method} {self.template} uses a name twice")
-        if self.unit is not None and self.unit.place == "path" and self.unit.name not in names:
-            raise SettingsError(
-                f"route {self.method} {self.template} has no {{{self.unit.name}}} to read the unit from"
-            )
+        self._check_unit(names)
+        if len({field.name for field in self.fields}) < len(self.fields):
+            raise SettingsError(f"route {self.method} {self.template} declares a body field twice")
         if self.permission is not None:
             try:
                 check_name(self.permission)
             except InvalidInput as error:
                 raise SettingsError(f"route {self.method} {self.template}: {error.detail}") from None
+
+    def names_unit_in(self, place: UnitPlace) -> bool:
+        """Whether `place` is among those where a request says which business unit it concerns."""
+        return any(source.place == place for source in self.unit)
+
+    def _check_unit(self, names: list[str]) -> None:
+        if len(set(self.unit)) < len(self.unit) or (len(self.unit) > 1 and self.names_unit_in("handler")):
+            raise SettingsError(
+                f"route {self.method} {self.template} names a source of the unit twice, or beside handler"
+            )
+        for source in self.unit:
+            if source.place == "path" and source.name not in names:
+                raise SettingsError(
+                    f"route {self.method} {self.template} has no {{{source.name}}} to read the unit from"
+                )
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):

@@ -55,7 +55,7 @@ def find_asker(
     user_id = text.removeprefix(_USER)
     if not _USER_ID.fullmatch(user_id):
         raise InvalidInput("a principal is the id of a key, or that of a user", field="principal")
-    return _user(user_id, actor, snapshot, context, history)
+    return _user(user_id, actor, snapshot, context, history, now)
 
 
 def _entry(key_id: str, actor: Actor, snapshot: Snapshot) -> KeyEntry:
@@ -91,7 +91,7 @@ def _token_of_key(entry: KeyEntry, snapshot: Snapshot, issued_us: int, now: int)
         tenant=owner.tenant_id,
         secret_version=entry.secrets[0].version,
         roles=owner.roles,
-        permissions=frozenset(owner.grants),
+        permissions=frozenset(owner.grants) | owner.scoped.keys(),
         business_units=None,
     )
     if now - issued_us >= own_token.MAX_LIFE_S * _US:
@@ -102,7 +102,7 @@ def _token_of_key(entry: KeyEntry, snapshot: Snapshot, issued_us: int, now: int)
         return Asker(owner, error.code)
 
 
-def _user(user_id: str, actor: Actor, snapshot: Snapshot, context: Circumstances, history: History) -> Asker:
+def _user(user_id: str, actor: Actor, snapshot: Snapshot, context: Circumstances, history: History, now: int) -> Asker:
     if context.authentication_method == "api_key":
         raise InvalidInput("users have no key, only tokens", field="context.authentication_method")
     role_names, issuer_id = context.roles, context.issuer_id
@@ -118,7 +118,8 @@ def _user(user_id: str, actor: Actor, snapshot: Snapshot, context: Circumstances
         nobody = Principal(_USER + user_id, "user", tenant_id, None, role_names, {})
         return Asker(nobody, "token_issuer_unknown")
     user = User(id=user_id, role_names=role_names, permissions=frozenset(), business_unit_ids=None)
-    principal = user_principal(user, trusted, snapshot)
+    issued_us = now - (context.token_age_s or 0) * _US
+    principal = user_principal(user, trusted, snapshot, issued_us=issued_us)
     return Asker(principal, None if trusted.enabled else "token_issuer_disabled")
 
 

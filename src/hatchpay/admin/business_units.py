@@ -1,15 +1,18 @@
-"""Business units: departments, branches or companies inside a tenant."""
+"""Business units: departments, branches or companies inside a tenant; made, read, changed, archived."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+from msgspec import UNSET
+
 from hatchpay.access.directory import UnitRow
 from hatchpay.admin import checks
 from hatchpay.admin.paging import DEFAULT_LIMIT, chosen, page
 from hatchpay.admin.ports import Directory
-from hatchpay.admin.present import unit_view
-from hatchpay.admin.views import Actor, BusinessUnitView, Page
+from hatchpay.admin.present import unit_facts, unit_view
+from hatchpay.admin.views import Actor, BusinessUnitView, Page, UnitChanges
 from hatchpay.admin.work import Changes, found, within_units
 from hatchpay.clock import Clock
 from hatchpay.ids import IdSource
@@ -21,7 +24,7 @@ class BusinessUnits:
     """The use cases around business units. Where one raises, nothing has changed:
 
     - InvalidInput for bad input; NotFound for a unit that the caller's tenant does not have
-    - Forbidden (`permission_missing`); Conflict for a name that is taken (`already_exists`)
+    - Forbidden (`permission_missing`, `grant_exceeds_caller`); Conflict for a name that is taken (`already_exists`)
     - Unauthenticated where the caller's own key is no longer good; DirectoryUnavailable
     """
 
@@ -42,9 +45,27 @@ class BusinessUnits:
             # A new unit is none of a caller's chosen ones.
             work.demand_units([unit.id])
             work.transaction.add_unit(unit)
-            facts = {"name": unit.name, "timezone_name": unit.timezone_name}
-            work.record("business-unit.business-units.created", unit.id, {}, facts)
+            work.record("business-unit.business-units.created", unit.id, {}, unit_facts(unit))
             return unit_view(unit)
+
+    def update(self, actor: Actor, unit_id: str, changes: UnitChanges) -> BusinessUnitView:
+        """Renames it, moves it to another time zone, archives it or brings it back."""
+        checks.identifier(unit_id, "business_unit_id")
+        with self._changes.by(actor, "business-unit.business-units.update") as work:
+            # Before it is looked up: a caller of chosen units must not learn which others there are.
+            work.demand_units([unit_id])
+            old = found(work.transaction.unit(work.tenant_id, unit_id), "business unit")
+            new = _changed(old, changes, work.now)
+            if new == old:
+                return unit_view(old)
+            new = msgspec.structs.replace(new, updated_us=work.now)
+            work.transaction.save_unit(new)
+            work.record(f"business-unit.business-units.{_event(old, new)}", unit_id, unit_facts(old), unit_facts(new))
+            return unit_view(new)
+
+    def archive(self, actor: Actor, unit_id: str) -> BusinessUnitView:
+        """Nothing can be done for it from now on, until it is brought back. Nothing where it is archived already."""
+        return self.update(actor, unit_id, UnitChanges(status="archived"))
 
     def list(self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[BusinessUnitView]:
         """Newest first; to a caller of chosen business units, only those."""
@@ -64,6 +85,23 @@ class BusinessUnits:
             unit = view.unit(actor.principal.tenant_id, unit_id)
             visible = unit is not None and within_units(actor.principal.limits, [unit.id])
             return unit_view(found(unit if visible else None, "business unit"))
+
+
+def _changed(unit: UnitRow, changes: UnitChanges, now: int) -> UnitRow:
+    wanted: dict[str, object] = {}
+    if changes.name is not UNSET:
+        wanted["name"] = checks.name(changes.name)
+    if changes.timezone_name is not UNSET:
+        wanted["timezone_name"] = checks.timezone(changes.timezone_name)
+    if changes.status is not UNSET:
+        wanted["archived_us"] = None if changes.status == "active" else unit.archived_us or now
+    return msgspec.structs.replace(unit, **wanted)
+
+
+def _event(old: UnitRow, new: UnitRow) -> str:
+    if (old.archived_us is None) == (new.archived_us is None):
+        return "updated"
+    return "restored" if new.archived_us is None else "archived"
 
 
 def _id(unit: UnitRow) -> str:

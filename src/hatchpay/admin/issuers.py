@@ -2,7 +2,8 @@
 
 Trusting an issuer grants: whoever it says is a user may do what its ceiling allows, tenant-wide and for as long as the
 entry stands. So whoever adds or changes one must hold the whole ceiling, without limits. Lowering the ceiling,
-disabling and deleting only take away.
+disabling and deleting only take away; but not for a caller of chosen business units, since an issuer is the whole
+tenant's.
 """
 
 from __future__ import annotations
@@ -134,6 +135,7 @@ class Issuers:
                 _demand(work, moved)
             keys = self._fetched(moved)
         with self._changes.by(actor, "auth.issuers.update") as work:
+            work.demand_units(None)
             old = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer", expected)
             new = self._changed(old, changes)
             if issuer_facts(new) == issuer_facts(old):
@@ -152,6 +154,7 @@ class Issuers:
         """Its tokens are refused from now on."""
         checks.identifier(issuer_id, "issuer_id")
         with self._changes.by(actor, "auth.issuers.delete") as work:
+            work.demand_units(None)
             row = found(work.transaction.issuer(work.tenant_id, issuer_id), "trusted issuer", expected)
             work.transaction.remove_issuer(row)
             work.record("auth.issuers.deleted", issuer_id, issuer_facts(row), {})
@@ -196,7 +199,10 @@ def _demand_room(work: Work) -> None:
 
 
 def _demand(work: Work, row: IssuerRow) -> None:
-    """Raises InvalidInput for a permission that there is not, Forbidden for one that the caller does not hold."""
+    """Raises InvalidInput for a permission that there is not, Forbidden for one that the caller does not hold, or where
+    it may do this for chosen business units only.
+    """
+    work.demand_units(None)
     if not row.ceiling <= {permission.name for permission in work.transaction.catalogue()}:
         raise InvalidInput("there is no such permission", code="unknown_permission", field="ceiling")
     work.demand(Reach(row.ceiling, Limits()))

@@ -8,7 +8,7 @@ What only takes away is free to whoever may make the call, as long as the tenant
 from __future__ import annotations
 
 import secrets as randomness
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import get_args
 
@@ -16,9 +16,9 @@ import msgspec
 from msgspec import UNSET
 
 from hatchpay.access.directory import KeyRow
-from hatchpay.admin import checks, secrets
+from hatchpay.admin import checks, secrets, units
 from hatchpay.admin.paging import DEFAULT_LIMIT, chosen, page
-from hatchpay.admin.ports import Directory, DirectoryView
+from hatchpay.admin.ports import Directory
 from hatchpay.admin.present import key_facts, key_view, role_names
 from hatchpay.admin.versions import IfMatch
 from hatchpay.admin.views import Actor, CreatedKey, KeyChanges, KeyView, NewKey, Page
@@ -34,6 +34,7 @@ from hatchpay.tokens.digest import Peppers
 __all__ = ["Keys", "save_roles"]
 
 _MAX_ROLES = 200
+_NO_UNITS: Mapping[str, tuple[str, ...]] = {}
 
 
 class Keys:
@@ -75,7 +76,7 @@ class Keys:
                 environment=_environment(wanted.environment),
                 owner=checks.owner(wanted.owner),
                 expires_us=checks.expiry(wanted.expires_at_us, work.now),
-                business_unit_ids=_units(work.transaction, work.tenant_id, wanted.business_unit_ids),
+                business_unit_ids=units.limit(work, wanted.business_unit_ids, None),
                 allowed_cidrs=checks.cidrs(wanted.allowed_cidrs),
                 metadata=checks.metadata(wanted.metadata),
                 created_us=work.now,
@@ -130,9 +131,16 @@ class Keys:
             remove(work, work.key(key_id, expected))
 
     def set_roles(
-        self, actor: Actor, key_id: str, role_ids: tuple[str, ...], expected: IfMatch | None = None
+        self,
+        actor: Actor,
+        key_id: str,
+        role_ids: tuple[str, ...],
+        business_unit_ids: Mapping[str, tuple[str, ...]] = _NO_UNITS,
+        expected: IfMatch | None = None,
     ) -> KeyView:
-        """Replaces the set. Attaching a role that the key has not got grants all that the key can do then."""
+        """Replaces the set. Attaching a role that the key has not got, or for more business units, grants all that the
+        key can do then. A role is attached for the whole tenant unless `business_unit_ids` has units for its id.
+        """
         uses = self._uses(key_id)
         if len(role_ids) > _MAX_ROLES:
             raise InvalidInput(f"a key holds at most {_MAX_ROLES} roles", field="role_ids")
@@ -144,8 +152,9 @@ class Keys:
             after = work.transaction.roles_by_id(work.tenant_id, role_ids)
             if len(after) < len(role_ids):
                 raise InvalidInput("there is no such role in this tenant", code="unknown_role", field="role_ids")
-            new = msgspec.structs.replace(old, role_ids=frozenset(role_ids), updated_us=work.now)
-            if new.role_ids == old.role_ids:
+            scopes = units.scopes(work, role_ids, business_unit_ids, old.role_units)
+            new = msgspec.structs.replace(old, role_ids=frozenset(role_ids), role_units=scopes, updated_us=work.now)
+            if (new.role_ids, new.role_units) == (old.role_ids, old.role_units):
                 return self._shown(work, old, uses)
             save_roles(work, old, new)
             return self._shown(work, new, uses)
@@ -214,22 +223,33 @@ def save_roles(work: Work, old: KeyRow, new: KeyRow) -> None:
     """Save a key with other roles within `work`. Raises Forbidden for what exceeds the caller, and Conflict for the
     last administrator.
     """
-    if not new.role_ids <= old.role_ids:
+    if _attaches(old, new):
         work.demand(work.reach_of(new))
     with work.keeping_an_administrator(work.tenant_id):
         work.transaction.save_key(new)
-    before, after = (role_names(roles_of(work.transaction, key).values()) for key in (old, new))
+    before, after = (role_names(roles_of(work.transaction, key).values(), key.role_units) for key in (old, new))
     work.record("api-key.keys.roles_set", new.id, {"roles": before}, {"roles": after})
 
 
 def remove(work: Work, key: KeyRow) -> None:
     """Delete `key` within `work`. Raises Conflict for the last administrator."""
     held = roles_of(work.transaction, key)
-    deleted = msgspec.structs.replace(key, role_ids=frozenset(), updated_us=work.now, deleted_us=work.now)
+    deleted = msgspec.structs.replace(
+        key, role_ids=frozenset(), role_units={}, updated_us=work.now, deleted_us=work.now
+    )
     with work.keeping_an_administrator(key.tenant_id):
         work.transaction.save_key(deleted)
-    facts = {**key_facts(key), "roles": role_names(held.values())}
+    facts = {**key_facts(key), "roles": role_names(held.values(), key.role_units)}
     work.record("api-key.keys.deleted", key.id, facts, {})
+
+
+def _attaches(old: KeyRow, new: KeyRow) -> bool:
+    """Whether `new` holds a role that `old` does not, or not in all of the same business units."""
+    for role_id in new.role_ids:
+        before, after = old.role_units.get(role_id), new.role_units.get(role_id)
+        if role_id not in old.role_ids or (before is not None and (after is None or not after <= before)):
+            return True
+    return False
 
 
 def _is_visible(actor: Actor, key: KeyRow) -> bool:
@@ -257,7 +277,7 @@ def _changed(work: Work, key: KeyRow, changes: KeyChanges) -> KeyRow:
     if changes.expires_at_us is not UNSET:
         wanted["expires_us"] = checks.expiry(changes.expires_at_us, work.now)
     if changes.business_unit_ids is not UNSET:
-        wanted["business_unit_ids"] = _units(work.transaction, work.tenant_id, changes.business_unit_ids)
+        wanted["business_unit_ids"] = units.limit(work, changes.business_unit_ids, key.business_unit_ids)
     if changes.allowed_cidrs is not UNSET:
         wanted["allowed_cidrs"] = checks.cidrs(changes.allowed_cidrs)
     if changes.metadata is not UNSET:
@@ -269,20 +289,3 @@ def _environment(value: Environment) -> Environment:
     if value not in get_args(Environment):
         raise InvalidInput("environment is live or test", field="environment")
     return value
-
-
-def _units(view: DirectoryView, tenant_id: str, unit_ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if unit_ids is None:
-        return None
-    if not unit_ids:
-        raise InvalidInput("give at least one business unit, or null for all", field="business_unit_ids")
-    for unit_id in unit_ids:
-        checks.identifier(unit_id, "business_unit_ids")
-    checks.distinct(unit_ids, "business_unit_ids", "duplicate_business_unit")
-    if len(view.known_units(tenant_id, unit_ids)) < len(unit_ids):
-        raise InvalidInput(
-            "there is no such business unit in this tenant",
-            code="unknown_business_unit",
-            field="business_unit_ids",
-        )
-    return unit_ids

@@ -64,7 +64,7 @@ class DirectoryView(Protocol):
         ...
 
     def administrators(self, tenant_id: str) -> int:
-        """How many keys are enabled, live, unexpiring, tenant-wide, unrestricted, and hold built-in admin."""
+        """How many keys are enabled, live, unexpiring, unrestricted, and hold built-in admin, tenant-wide."""
         ...
 
     def administrator_keys(self, tenant_id: str) -> list[KeyRow]:
@@ -93,8 +93,8 @@ class DirectoryView(Protocol):
         """Newest first, by id."""
         ...
 
-    def known_units(self, tenant_id: str, unit_ids: Iterable[str]) -> frozenset[str]:
-        """Those among `unit_ids` that exist."""
+    def known_units(self, tenant_id: str, unit_ids: Iterable[str]) -> dict[str, UnitRow]:
+        """Those among `unit_ids` that exist, archived ones included."""
         ...
 
     def policy(self, tenant_id: str, policy_id: str) -> PolicyRow | None: ...

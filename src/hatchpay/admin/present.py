@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -39,8 +39,11 @@ __all__ = [
     "role_names",
     "role_view",
     "tenant_view",
+    "unit_facts",
     "unit_view",
 ]
+
+_NO_UNITS: Final[Mapping[str, frozenset[str]]] = {}
 
 
 def key_view(key: KeyRow, roles: Mapping[str, RoleRow], uses: Sequence[KeyUsage], now: int) -> KeyView:
@@ -53,7 +56,7 @@ def key_view(key: KeyRow, roles: Mapping[str, RoleRow], uses: Sequence[KeyUsage]
         description=key.description,
         environment=key.environment,
         status=_status(key, now),
-        roles=tuple(RoleReference(role.id, role.name) for role in held),
+        roles=tuple(RoleReference(role.id, role.name, _sorted(key.role_units.get(role.id))) for role in held),
         owner=key.owner,
         prefix=f"hp_{key.environment}_{encode_id(key.id)}",
         last_four=key.secrets[0].last_four,
@@ -107,8 +110,22 @@ def policy_facts(policy: PolicyRow) -> dict[str, object]:
 
 def unit_view(unit: UnitRow) -> BusinessUnitView:
     return BusinessUnitView(
-        id=unit.id, name=unit.name, timezone_name=unit.timezone_name, created_at=format_time(unit.created_us)
+        id=unit.id,
+        name=unit.name,
+        timezone_name=unit.timezone_name,
+        status="active" if unit.archived_us is None else "archived",
+        created_at=format_time(unit.created_us),
+        updated_at=format_time(unit.updated_us),
     ).tagged(etag(unit))
+
+
+def unit_facts(unit: UnitRow) -> dict[str, object]:
+    """What an audit event tells of a business unit."""
+    return {
+        "name": unit.name,
+        "timezone_name": unit.timezone_name,
+        "status": "active" if unit.archived_us is None else "archived",
+    }
 
 
 def tenant_view(tenant: TenantRow) -> TenantView:
@@ -166,9 +183,12 @@ def role_facts(role: RoleRow) -> dict[str, object]:
     return {"name": role.name, "description": role.description, "permissions": sorted(role.permissions)}
 
 
-def role_names(roles: Iterable[RoleRow]) -> list[dict[str, str]]:
-    """What an audit event tells of the roles that a key holds."""
-    return [{"id": role.id, "name": role.name} for role in sorted(roles, key=lambda role: role.name)]
+def role_names(roles: Iterable[RoleRow], units: Mapping[str, frozenset[str]] = _NO_UNITS) -> list[dict[str, object]]:
+    """What an audit event tells of the roles that a key holds; `units` has those of the scoped ones, by id."""
+    return [
+        {"id": role.id, "name": role.name} | ({"business_unit_ids": sorted(units[role.id])} if role.id in units else {})
+        for role in sorted(roles, key=lambda role: role.name)
+    ]
 
 
 def _issuer_keys(document: bytes | None) -> tuple[IssuerKeyView, ...]:
@@ -204,6 +224,10 @@ def _previous(key: KeyRow, uses: Sequence[KeyUsage], now: int) -> tuple[Previous
                 )
             )
     return tuple(found)
+
+
+def _sorted(values: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(sorted(values))
 
 
 def _time(us: int | None) -> str | None:

@@ -1,7 +1,8 @@
 """Roles: read by all who may, and custom ones made, changed and deleted.
 
-A role that gains a permission grants it to every key that holds the role, so the caller must hold all that
-those keys can do afterwards. A change that only takes permissions away, or only renames, is free.
+A role that gains a permission grants it to every key that holds the role, in the business units for which it does, so
+the caller must hold all that those keys can do afterwards. A change that only takes permissions away, or only renames,
+is free.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Roles:
 def define(work: Work, draft: RoleDraft, rate_limits: tuple[RateLimit, ...] = ()) -> RoleRow:
     """Make a role within `work`. Raises as `Roles.create`."""
     role = msgspec.structs.replace(_drafted(work, draft, work.new_id(), work.now), rate_limits=rate_limits)
-    work.demand(Reach(role.permissions, work.reach.limits))
+    work.demand_held(role.permissions)
     _demand_for_users(work, role.permissions)
     work.transaction.add_role(role)
     work.record("access.roles.created", role.id, {}, role_facts(role))
@@ -96,9 +97,9 @@ def replace(work: Work, old: RoleRow, new: RoleRow) -> None:
     if new.name != old.name:
         _demand_for_users(work, new.permissions)
     for key in work.transaction.keys_holding([old.id]):
-        work.demand_units(key.business_unit_ids)
+        work.demand_units(key.role_units.get(old.id, key.business_unit_ids))
     if not new.permissions <= old.permissions:
-        work.demand(Reach(new.permissions, work.reach.limits))
+        work.demand_held(new.permissions)
         _demand_for_users(work, new.permissions)
         for key in work.transaction.keys_holding([old.id]):
             work.demand(work.reach_of(key))

@@ -123,7 +123,8 @@ class Tokens:
     def revoke(self, actor: Actor, claims: OwnClaims) -> None:
         """End a token at once. Nothing where it is another tenant's: nobody there is told of it.
 
-        Raises Forbidden (`permission_missing`) where it is another key's and the caller may not revoke those.
+        Raises Forbidden where it is another key's and the caller may not revoke those: `permission_missing`, or
+        `grant_exceeds_caller` where that key is of business units that are not the caller's.
         """
         principal = actor.principal
         if claims.tenant != principal.tenant_id:
@@ -132,6 +133,9 @@ class Tokens:
         with self._changes.by(actor, None if own else REVOKE) as work:
             if work.transaction.is_revoked(claims.jti):
                 return
+            key = None if own else work.transaction.key(claims.tenant, claims.client_id)
+            if key is not None:
+                work.demand_units(key.business_unit_ids)
             # No token lives longer, whatever becomes of its key until then.
             ends_us = work.now + MAX_LIFE_S * _US
             work.transaction.revoke_token(claims.jti, claims.tenant, ends_us, work.now)
@@ -156,9 +160,9 @@ def _ancestors(token: TokenUse | None) -> tuple[str, ...]:
 
 def _narrowed(principal: Principal, scope: str | None) -> list[str]:
     if scope is None:
-        return sorted(principal.grants)
+        return principal.held
     wanted = set(scope.split(" ")) - {""}
-    if not wanted <= principal.grants.keys():
+    if not wanted <= {*principal.held}:
         raise InvalidInput("scope names a permission that the credential does not hold", code="invalid_scope")
     return sorted(wanted)
 
@@ -166,10 +170,12 @@ def _narrowed(principal: Principal, scope: str | None) -> list[str]:
 def _on_behalf(client: Authenticated, subject: Authenticated) -> Authenticated:
     """The subject, acting through the client's key: what both may, for as long as both may."""
     key, user = client.principal, subject.principal
+    grants, scoped = key.lets_through(user.grants)
     principal = msgspec.structs.replace(
         user,
         key_id=key.key_id,
-        grants={name: rule for name, rule in user.grants.items() if name in key.grants},
+        grants=grants,
         limits=key.limits.within(user.business_unit_ids),
+        scoped=scoped,
     )
     return Authenticated(principal, client.secret_version, earliest(client.ends_us, subject.ends_us))

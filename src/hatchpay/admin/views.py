@@ -29,6 +29,7 @@ __all__ = [
     "RoleView",
     "TenantView",
     "Versioned",
+    "UnitChanges",
 ]
 
 Item = TypeVar("Item")
@@ -89,8 +90,11 @@ class KeyChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleReference(msgspec.Struct, frozen=True):
+    """A role that a key holds: for the whole tenant, or for `business_unit_ids` only."""
+
     id: str
     name: str
+    business_unit_ids: tuple[str, ...] | None = None
 
 
 class PreviousSecretView(msgspec.Struct, frozen=True):
@@ -175,7 +179,17 @@ class BusinessUnitView(Versioned, frozen=True, kw_only=True):
     id: str
     name: str
     timezone_name: str
+    status: Literal["active", "archived"]
     created_at: str
+    updated_at: str
+
+
+class UnitChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """UNSET fields stay as they are."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    timezone_name: str | msgspec.UnsetType = msgspec.UNSET
+    status: Literal["active", "archived"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):

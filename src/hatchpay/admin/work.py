@@ -33,15 +33,18 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 
 
 class Work:
-    """`reach` is all that the caller can do; `now` is in microseconds since the epoch."""
+    """`reach` is all that the caller can do; `limits` are where it may do this; `now` is in microseconds since the
+    epoch.
+    """
 
     def __init__(
-        self, transaction: DirectoryTransaction, actor: Actor, held: Reach, now: int, new_id: IdSource
+        self, transaction: DirectoryTransaction, actor: Actor, held: Reach, limits: Limits, now: int, new_id: IdSource
     ) -> None:
         self.transaction = transaction
         self.actor = actor
         self.tenant_id = actor.principal.tenant_id
         self.reach = held
+        self.limits = limits
         self.now = now
         self.new_id = new_id
 
@@ -65,19 +68,19 @@ class Work:
 
     def demand(self, granted: Reach) -> None:
         """Raises Forbidden where the caller does not hold all of what is about to be granted."""
-        missing = sorted(granted.permissions - self.reach.permissions)
-        if missing:
-            raise Forbidden(
-                "this grants permissions that the caller does not hold",
-                code="grant_exceeds_caller",
-                permission=missing[0],
-            )
+        _refuse(self.reach.lacks(granted))
         if not self.reach.limits.cover(granted.limits):
             raise Forbidden("this reaches beyond the limits of the caller", code="grant_exceeds_caller")
 
+    def demand_held(self, permissions: frozenset[str]) -> None:
+        """Raises Forbidden where the caller does not hold all of `permissions`, each in some business unit at least."""
+        _refuse(sorted(permissions - self.reach.held))
+
     def demand_units(self, unit_ids: Iterable[str] | None) -> None:
-        """Raises Forbidden where the caller is of chosen business units, and these (None: all) are not among them."""
-        if not within_units(self.reach.limits, unit_ids):
+        """Raises Forbidden where the caller may do this for chosen business units only, and these (None: all) are not
+        among them.
+        """
+        if not within_units(self.limits, unit_ids):
             raise Forbidden("this concerns business units that are not the caller's", code="grant_exceeds_caller")
 
     @contextmanager
@@ -150,9 +153,20 @@ class Changes:
         with self._directory.transaction() as transaction:
             now = self._clock()
             held = _authority(transaction, actor, now)
+            limits = held.limits
             if permission is not None and permission not in held.permissions:
-                raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
-            yield Work(transaction, actor, held, now, self._new_id)
+                units = held.units_of(permission)
+                if not units:
+                    raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
+                limits = limits.within(units)
+            yield Work(transaction, actor, held, limits, now, self._new_id)
+
+
+def _refuse(missing: list[str]) -> None:
+    if missing:
+        raise Forbidden(
+            "this grants permissions that the caller does not hold", code="grant_exceeds_caller", permission=missing[0]
+        )
 
 
 def within_units(limits: Limits, unit_ids: Iterable[str] | None) -> bool:
@@ -186,10 +200,8 @@ def _authority(view: DirectoryView, actor: Actor, now: int) -> Reach:
     if token is None:
         return held
     if token.issuer_id is not None:
-        users = _users_authority(view, principal, token)
-        held = Reach(held.permissions & users.permissions, held.limits)
-    allowed = held.permissions if token.permissions is None else held.permissions & token.permissions
-    return Reach(allowed, held.limits.within(token.business_unit_ids))
+        held = held.only(_users_authority(view, principal, token).permissions)
+    return (held if token.permissions is None else held.only(token.permissions)).within(token.business_unit_ids)
 
 
 def _keys_authority(view: DirectoryView, principal: Principal, now: int) -> Reach:

@@ -14,6 +14,7 @@ from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.app.files import read_catalogue
 from hatchpay.clock import wall_us
 from hatchpay.control.routes import CONTROL_ROUTES
+from hatchpay.gate.fields import fields_in_body
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
@@ -34,7 +35,7 @@ def rehearsals_over(
         routes,
         wall_us,
         with_policy=policies.supposed,
-        read_fields=None,
+        read_fields=lambda fields, body: fields_in_body(fields, "application/json", body),
     )
 
 

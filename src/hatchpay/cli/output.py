@@ -96,7 +96,8 @@ def text(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case RoleReference():
-            return value.name
+            units = value.business_unit_ids
+            return value.name if units is None else f"{value.name} (in {len(units)} business units)"
         case tuple() | list():
             return ", ".join(map(text, value)) or "-"
         case dict():

@@ -161,7 +161,7 @@ def _document(found: TokenInspection) -> dict[str, object]:
         "explanation": _explanation(found),
         "principal_id": None if principal is None else principal.id,
         "tenant_id": None if principal is None else principal.tenant_id,
-        "permissions": [] if principal is None else sorted(principal.grants),
+        "permissions": [] if principal is None else principal.held,
     }
 
 
@@ -179,7 +179,7 @@ def _print(out: Output, found: TokenInspection) -> None:
         out.line("verdict accepted")
         out.line(f"principal {found.principal.id}")
         out.line(f"tenant {found.principal.tenant_id}")
-        out.line(f"permissions {', '.join(sorted(found.principal.grants)) or '-'}")
+        out.line(f"permissions {', '.join(found.principal.held) or '-'}")
     if explanation is not None:
         out.line(explanation)
 

@@ -60,6 +60,7 @@ _BODIES: Final = (
     models.RotateKey,
     models.DefineRole,
     models.DefinePolicy,
+    models.ChangeBusinessUnit,
     models.CreateBusinessUnit,
     models.CreateTenant,
     models.ApplyAdvice,

@@ -13,12 +13,13 @@ from hatchpay.control.caller import CurrentActor
 from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
-from hatchpay.control.models import CreateBusinessUnit
+from hatchpay.control.models import ChangeBusinessUnit, CreateBusinessUnit
 from hatchpay.control.query import PageQuery, query
 
 __all__ = ["router"]
 
 _UNITS: Final = "/v1/business-unit/business-units"
+_ID: Final = "The business unit's id"
 
 router: Final = APIRouter(tags=["Business units"], default_response_class=Response)
 
@@ -69,9 +70,45 @@ async def list_all(
         "Read a business unit",
         answer=BusinessUnitView,
         example=examples.BUSINESS_UNIT,
-        path_id="The business unit's id",
+        path_id=_ID,
         etag=True,
     ),
 )
 async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, unit_id: PathId) -> Response:
     return json_answer(await read(services.units.get, who, unit_id))
+
+
+@router.patch(
+    _UNITS + "/{id}",
+    **documented(
+        "changeBusinessUnit",
+        "Rename, move, archive or restore a business unit",
+        answer=BusinessUnitView,
+        example=examples.BUSINESS_UNIT,
+        body=(ChangeBusinessUnit, examples.CHANGE_BUSINESS_UNIT),
+        path_id=_ID,
+        problems=(409,),
+    ),
+)
+async def change(
+    who: CurrentActor,
+    services: CurrentServices,
+    _: NoParameters,
+    unit_id: PathId,
+    body: Annotated[ChangeBusinessUnit, Depends(json_body(ChangeBusinessUnit))],
+) -> Response:
+    return json_answer(await write(services, services.units.update, who, unit_id, body.changes()))
+
+
+@router.post(
+    _UNITS + "/{id}/archive",
+    **documented(
+        "archiveBusinessUnit",
+        "Archive a business unit; nothing can be done for it until it is active again",
+        answer=BusinessUnitView,
+        example=examples.ARCHIVED_BUSINESS_UNIT,
+        path_id=_ID,
+    ),
+)
+async def archive(who: CurrentActor, services: CurrentServices, _: NoParameters, unit_id: PathId) -> Response:
+    return json_answer(await write(services, services.units.archive, who, unit_id))

@@ -22,7 +22,9 @@ __all__ = [
     "TOKEN_ONLY_FORM",
     "TOKEN_REFUSED",
     "TRUST_ISSUER",
+    "ARCHIVED_BUSINESS_UNIT",
     "BUSINESS_UNIT",
+    "CHANGE_BUSINESS_UNIT",
     "CHANGE_KEY",
     "CREATE_BUSINESS_UNIT",
     "CREATE_KEY",
@@ -90,10 +92,10 @@ CHANGE_KEY: Final[Example] = {
     "allowed_cidrs": ["192.0.2.0/24"],
     "metadata": {"cost_center": "4711"},
 }
-SET_KEY_ROLES: Final[Example] = {"role_ids": [_ROLE_ID]}
+SET_KEY_ROLES: Final[Example] = {"role_ids": [_ROLE_ID], "business_unit_ids": {_ROLE_ID: [UNIT_ID]}}
 KEY_WITH_ROLE: Final[Example] = {
     **KEY,
-    "roles": [{"id": _ROLE_ID, "name": "viewer"}],
+    "roles": [{"id": _ROLE_ID, "name": "viewer", "business_unit_ids": [UNIT_ID]}],
     "updated_at": _LATER,
     "last_used_at": _LATER,
     "last_used_ip": "192.0.2.10",
@@ -172,12 +174,20 @@ EXPLANATION: Final[Example] = {
     ],
 }
 CREATE_BUSINESS_UNIT: Final[Example] = {"name": "Berlin branch", "timezone_name": "Europe/Berlin"}
-BUSINESS_UNIT: Final[Example] = {"id": UNIT_ID, **CREATE_BUSINESS_UNIT, "created_at": _MADE}
+BUSINESS_UNIT: Final[Example] = {
+    "id": UNIT_ID,
+    **CREATE_BUSINESS_UNIT,
+    "status": "active",
+    "created_at": _MADE,
+    "updated_at": _MADE,
+}
+CHANGE_BUSINESS_UNIT: Final[Example] = {"name": "Berlin Mitte", "status": "active"}
+ARCHIVED_BUSINESS_UNIT: Final[Example] = {**BUSINESS_UNIT, "status": "archived", "updated_at": _LATER}
 CREATE_TENANT: Final[Example] = {"name": "Demo"}
 TENANT: Final[Example] = {"id": _TENANT_ID, **CREATE_TENANT, "created_at": _MADE}
 ONBOARDED: Final[Example] = {
     "tenant": TENANT,
-    "api_key": {**ISSUED_KEY, "roles": [{"id": _ROLE_ID, "name": "admin"}]},
+    "api_key": {**ISSUED_KEY, "roles": [{"id": _ROLE_ID, "name": "admin", "business_unit_ids": None}]},
 }
 HISTORY_PAGE: Final[Example] = {
     "data": [

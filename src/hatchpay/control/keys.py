@@ -125,7 +125,7 @@ async def delete(
     _KEYS + "/{id}/roles",
     **documented(
         "setApiKeyRoles",
-        "Replace the roles of an API key",
+        "Replace the roles of an API key, each for the whole tenant or for chosen business units",
         answer=KeyView,
         example=examples.KEY_WITH_ROLE,
         body=(SetKeyRoles, examples.SET_KEY_ROLES),
@@ -143,7 +143,8 @@ async def set_roles(
     expected: Expected,
     body: Annotated[SetKeyRoles, Depends(json_body(SetKeyRoles))],
 ) -> Response:
-    return json_answer(await write(services, services.keys.set_roles, who, key_id, tuple(body.role_ids), expected))
+    use_case, role_ids = services.keys.set_roles, tuple(body.role_ids)
+    return json_answer(await write(services, use_case, who, key_id, role_ids, body.scopes(), expected))
 
 
 @router.post(

@@ -12,7 +12,7 @@ from hatchpay.admin.advice_views import AdviceWish
 from hatchpay.admin.explain_views import Circumstances, Question
 from hatchpay.admin.policies import MAX_POLICY_BYTES
 from hatchpay.admin.token_views import IssuerChanges, NewIssuer
-from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft
+from hatchpay.admin.views import KeyChanges, NewKey, RoleDraft, UnitChanges
 from hatchpay.control.fields import Ip, Moment, Uuid, time_us
 from hatchpay.control.json_body import Body
 from hatchpay.control.rehearse_models import Rehearse
@@ -22,6 +22,7 @@ from hatchpay.identity.issuer import ClaimsMapping
 __all__ = [
     "MAX_GRACE_SECONDS",
     "ApplyAdvice",
+    "ChangeBusinessUnit",
     "ChangeIssuer",
     "ChangeKey",
     "CreateBusinessUnit",
@@ -42,8 +43,10 @@ MAX_AGE_SECONDS = 366 * 24 * 3600
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Description = Annotated[str, StringConstraints(max_length=1000)]
+Zone = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Owner = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 UnitIds = Annotated[list[Uuid], Field(min_length=1, max_length=200)]
+RoleUnits = Annotated[list[Uuid], Field(min_length=1, max_length=50)]
 Cidrs = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=50)]], Field(min_length=1, max_length=50)
 ]
@@ -116,6 +119,14 @@ class SetKeyRoles(Body):
     """The whole set of a key's roles, in place of those that it holds."""
 
     role_ids: list[Uuid] = Field(max_length=200)
+    business_unit_ids: dict[Uuid, RoleUnits] = Field(
+        default={},
+        max_length=200,
+        description="By the id of a role, the only units that it is attached for; without, it is for the whole tenant",
+    )
+
+    def scopes(self) -> dict[str, tuple[str, ...]]:
+        return {role_id: tuple(units) for role_id, units in self.business_unit_ids.items()}
 
 
 class RotateKey(Body):
@@ -148,9 +159,22 @@ class CreateBusinessUnit(Body):
     """A department, branch or company inside the tenant."""
 
     name: Name
-    timezone_name: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
-        description="IANA name, such as Europe/Berlin"
-    )
+    timezone_name: Zone = Field(description="IANA name, such as Europe/Berlin")
+
+
+class ChangeBusinessUnit(Body):
+    """Changes to a business unit. What is absent stays as it is."""
+
+    name: Name = _kept("A new name")
+    timezone_name: Zone = _kept("IANA name, such as Europe/Berlin")
+    status: Literal["active", "archived"] = _kept("Nothing can be done for an archived one until it is active again")
+
+    def changes(self) -> UnitChanges:
+        """Raises InvalidInput where there are none."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if not given:
+            raise InvalidInput(f"the body must hold at least one of {', '.join(type(self).model_fields)}")
+        return msgspec.convert(given, UnitChanges)
 
 
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]

@@ -9,7 +9,7 @@ from hatchpay.access.routes import Route, UnitSource
 __all__ = ["CONTROL_ROUTES"]
 
 # The use cases keep to the caller's business units themselves.
-_UNIT: Final = UnitSource("handler")
+_UNIT: Final = (UnitSource("handler"),)
 
 
 def _call(method: str, template: str, permission: str) -> Route:
@@ -46,6 +46,8 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
     _call("POST", "/v1/business-unit/business-units", "business-unit.business-units.create"),
     _call("GET", "/v1/business-unit/business-units", "business-unit.business-units.read"),
     _call("GET", "/v1/business-unit/business-units/{id}", "business-unit.business-units.read"),
+    _call("PATCH", "/v1/business-unit/business-units/{id}", "business-unit.business-units.update"),
+    _call("POST", "/v1/business-unit/business-units/{id}/archive", "business-unit.business-units.update"),
     _call("POST", "/v1/auth/issuers", "auth.issuers.create"),
     _call("GET", "/v1/auth/issuers", "auth.issuers.read"),
     _call("GET", "/v1/auth/issuers/{id}", "auth.issuers.read"),

@@ -196,13 +196,13 @@ def _inspected(outcome: Authenticated, text: str) -> dict[str, object]:
     answer = {
         "active": True,
         "token_type": "Bearer",
-        "scope": " ".join(sorted(principal.grants)),
+        "scope": " ".join(principal.held),
         "sub": claims.get("sub"),
         "client_id": principal.key_id or claims.get("client_id") or claims.get("azp"),
         **{name: claims.get(name) for name in _STANDARD_CLAIMS},
         "tenant": principal.tenant_id,
         "roles": list(principal.roles),
-        "permissions": sorted(principal.grants),
+        "permissions": principal.held,
         "business_units": None if units is None else sorted(units),
     }
     return {name: value for name, value in answer.items() if value is not None or name == "business_units"}

@@ -9,12 +9,13 @@ from urllib.parse import unquote
 import msgspec
 
 from hatchpay.access.decision import Decision
-from hatchpay.access.engine import conclude, decide, decide_network, needs_body
+from hatchpay.access.engine import conclude, decide, decide_network, granted, needs_body, needs_fields
 from hatchpay.access.routes import Match, RouteTable
 from hatchpay.access.rules import NO_RULES, FieldValue, Rules
 from hatchpay.clock import Clock, wall_us
 from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated, Unavailable
 from hatchpay.gate.addresses import Proxies
+from hatchpay.gate.fields import fields_in_body
 from hatchpay.gate.request import RequestHead
 from hatchpay.gate.units import unit_in_body, unit_in_head
 from hatchpay.identity.authenticator import Authenticated, Authenticator, Invalid, Unsettled
@@ -37,12 +38,18 @@ _DETAILS: Final = {
     "policy_forbids": "a policy of the tenant forbids it",
     "policy_input_missing": "a policy needs a field of the body that is missing, or of another type",
     "policy_error": "a policy of the tenant could not be evaluated, so that nobody can say whether it forbids this",
+    "business_unit_unknown": "the tenant has no such business unit",
+    "business_unit_archived": "the business unit is archived",
 }
 _UNDECIDED: Final = Decision("deny", "malformed_request")
 
 
 class Verdict(msgspec.Struct, gc=False):
-    """Filled while a request is admitted; what stands in it at any moment is what the record will say."""
+    """Filled while a request is admitted; what stands in it at any moment is what the record will say.
+
+    `principal` is the caller; once all is decided, as the handler is to see it. While `needs_body`, what is allowed so
+    far is not decided yet.
+    """
 
     client_ip: str | None = None
     correlation_id: str | None = None
@@ -51,6 +58,7 @@ class Verdict(msgspec.Struct, gc=False):
     secret_version: int | None = None
     match: Match | None = None
     unit: str | None = None
+    needs_body: bool = False
     decision: Decision = _UNDECIDED
     refusal: HatchPayError | None = None
     wait: Callable[[], Awaitable[None]] | None = None
@@ -130,31 +138,36 @@ class Admission:
                 return
         self._decide(verdict)
         if verdict.refusal is None and verdict.match is not None:
-            source = verdict.match.route.unit
-            if source is None or source.place != "body":
-                verdict.unit = unit_in_head(source, verdict.match, head.query)
-            if not (head.has_body and self.needs_body(verdict)):
-                self._conclude(verdict, {})
-
-    def needs_body(self, verdict: Verdict) -> bool:
-        """Whether `judge_body` has the last word about a request that is allowed so far."""
-        match = verdict.match
-        return match is not None and needs_body(self._rules(), verdict.principal, match)
+            try:
+                verdict.unit = unit_in_head(verdict.match, head.query)
+            except MalformedRequest as unclear:
+                verdict.deny(Decision("deny", unclear.code), unclear)
+                return
+            rules = self._rules()
+            verdict.needs_body = head.has_body and needs_body(rules, verdict.principal, verdict.match)
+            if not verdict.needs_body:
+                self._conclude(rules, verdict, {})
 
     def judge_body(self, verdict: Verdict, content_type: str, body: bytes) -> None:
-        """Once all of the body is here."""
+        """Once all of the body is here that `verdict` needs."""
         if verdict.match is None:
             return
-        source = verdict.match.route.unit
-        if source is not None and source.place == "body":
-            verdict.unit = unit_in_body(content_type, body, source.name)
-        self._conclude(verdict, {})
+        rules, route = self._rules(), verdict.match.route
+        try:
+            verdict.unit = unit_in_body(route.unit, content_type, body, verdict.unit)
+            wanted = route.fields if needs_fields(rules, verdict.principal, verdict.match) else ()
+            fields = fields_in_body(wanted, content_type, body) if wanted else {}
+        except MalformedRequest as unclear:
+            verdict.unit = None
+            verdict.deny(Decision("deny", unclear.code), unclear)
+            return
+        self._conclude(rules, verdict, fields)
 
-    def _conclude(self, verdict: Verdict, body: Mapping[str, FieldValue]) -> None:
+    def _conclude(self, rules: Rules, verdict: Verdict, body: Mapping[str, FieldValue]) -> None:
         if verdict.principal is None or verdict.match is None:
             return
         denial = conclude(
-            self._rules(),
+            rules,
             verdict.principal,
             verdict.match,
             verdict.unit,
@@ -163,8 +176,11 @@ class Admission:
             body=body,
         )
         if denial is not None:
-            field = denial.missing if denial.reason == "policy_input_missing" else None
-            verdict.deny(denial, Forbidden(_DETAILS[denial.reason], code=denial.reason, field=field))
+            verdict.deny(denial, _forbidden(denial))
+        else:
+            verdict.decision, verdict.principal = granted(
+                verdict.decision, verdict.principal, verdict.match, verdict.unit
+            )
 
     def _authenticate(self, credential: str, knowing: Sequence[Authenticator], verdict: Verdict) -> bool:
         """False where the request ends here. Open routes need nobody, so an invalid credential does not close them."""
@@ -212,6 +228,14 @@ class Admission:
             if principal is not None:
                 return principal
         return None
+
+
+def _forbidden(denial: Decision) -> Forbidden:
+    """`missing` is a permission, but where a policy lacks a field of the body."""
+    missing = denial.missing
+    if denial.reason == "policy_input_missing":
+        return Forbidden(_DETAILS[denial.reason], code=denial.reason, field=missing)
+    return Forbidden(_DETAILS[denial.reason], code=denial.reason, permission=missing)
 
 
 def _refusal(decision: Decision, principal: Principal | None) -> HatchPayError:

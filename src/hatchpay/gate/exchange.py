@@ -257,7 +257,7 @@ class Exchange:
     async def _take_in(self) -> None:
         """Read ahead what the decision or the intent needs of the body."""
         admission = self._parts.admission
-        if admission.needs_body(self._verdict):
+        if self._verdict.needs_body:
             await self._intake.read_ahead(whole=True)
             if self._intake.refusal is None and not self._intake.disconnected:
                 admission.judge_body(self._verdict, self._head.content_type, self._intake.ahead())

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from hatchpay.access.explain import Subject, Target
 from hatchpay.access.routes import Match
 from hatchpay.errors import InvalidInput, MalformedRequest
+from hatchpay.gate.fields import fields_in_body
 from hatchpay.gate.limits import MAX_HEADERS, check_path
 from hatchpay.gate.units import unit_in_body, unit_in_head
 from hatchpay.identity.credential import refuse_in_query
@@ -34,12 +35,14 @@ class GateReading:
 
     def subject(self, match: Match, query: bytes, body: bytes | None) -> Subject:
         """`body` is JSON text, None where there is none."""
-        source = match.route.unit
-        if source is None or source.place != "body":
-            unit = unit_in_head(source, match, query)
-        else:
-            unit = None if body is None else unit_in_body(_JSON, body, source.name)
-        return Subject(unit, {})
+        unit: str | None = None
+        try:
+            unit = unit_in_head(match, query)
+            unit = unit_in_body(match.route.unit, _JSON, body or b"", unit)
+            fields = fields_in_body(match.route.fields, _JSON, body or b"") if match.route.fields else {}
+        except MalformedRequest as refusal:
+            return Subject(None if refusal.code == "business_unit_unclear" else unit, {}, refusal.code)
+        return Subject(unit, fields)
 
 
 def _is_canonical(raw: bytes, decoded: str, query: bytes) -> bool:

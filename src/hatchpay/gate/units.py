@@ -1,62 +1,88 @@
-"""Which business unit a request concerns, read from where its route says."""
+"""Which business unit a request concerns, read from all the places where its route says that it stands.
+
+A request that could mean two units, or one that only some readers find, is refused for every caller: else whoever is
+kept from a unit could name it in the way that only the handler behind reads.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any, Final
-from urllib.parse import parse_qs
-
-import msgspec
+from collections.abc import Sequence
+from urllib.parse import parse_qs, parse_qsl
 
 from hatchpay.access.routes import Match, UnitSource
+from hatchpay.errors import MalformedRequest
+from hatchpay.gate.json_members import member, scalar, whole
 from hatchpay.ids import is_uuid
 
 __all__ = ["unit_in_body", "unit_in_head"]
 
-_LARGEST_AMBIGUOUS: Final = 64 * 1024
-_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json *(?:;|\Z)", re.IGNORECASE)
 
+def unit_in_head(match: Match, query: bytes) -> str | None:
+    """The id that path and query name, None where they name none.
 
-def unit_in_head(source: UnitSource | None, match: Match, query: bytes) -> str | None:
-    """The id that path or query name; None where they name none, two, or something that is no id."""
-    found: str | None = None
-    if source is not None and source.place == "path":
-        found = match.value(source.name)
-    elif source is not None and source.place == "query":
-        values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(source.name, [])
-        found = values[0] if len(values) == 1 else None
-    return found if found is not None and is_uuid(found) else None
-
-
-def unit_in_body(content_type: str, body: bytes, name: str) -> str | None:
-    """The id in a top-level member of a JSON object, where that member stands there exactly once.
-
-    Only where the body is declared as JSON: one that can be read in two ways may name another unit in the other.
+    Raises MalformedRequest (`business_unit_unclear`) for two, or something that is no id.
     """
-    if not _JSON.match(content_type):
-        return None
-    if b"\\" not in body and body.count(b'"%s"' % name.encode()) == 1:
-        # Nothing but that one place can be the member; the decoder skips all else at a hundredth of the cost.
-        try:
-            value = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(name)
-            text = "" if value is None else msgspec.json.decode(value, type=str)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            return None
-        return text if is_uuid(text) else None
-    if len(body) > _LARGEST_AMBIGUOUS:
-        return None
-    found: list[Any] = []
+    unit: str | None = None
+    for source in match.route.unit:
+        if source.place == "path":
+            unit = _one(unit, match.value(source.name))
+        elif source.place == "query":
+            unit = _one(unit, _parameter(query, source.name))
+    return unit
 
-    def outermost(pairs: list[tuple[str, Any]]) -> list[Any]:
-        # Called for inner objects first; the outermost comes last and is what remains.
-        found[:] = [value for key, value in pairs if key == name]
-        return []
 
+def unit_in_body(sources: Sequence[UnitSource], content_type: str, body: bytes, unit: str | None) -> str | None:
+    """The id that a top-level member of the body names, or else `unit`, which the head names.
+
+    An empty body names none, and null is no name. Raises MalformedRequest (`business_unit_unclear`) where the body is
+    not one JSON object in UTF-8 that is declared as such, where the member stands there twice or is no id, and where it
+    is not `unit`.
+    """
+    if not body:
+        return unit
+    for source in sources:
+        if source.place == "body":
+            unit = _one(unit, _member(content_type, body, source.name))
+    return unit
+
+
+def _parameter(query: bytes, name: str) -> str | None:
+    """As decoders read it that split at `;` as well, ignore the case, or make a list of `unit[]`."""
+    text = query.decode("latin-1")
+    found = [
+        (key, value)
+        for key, value in parse_qsl(text.replace(";", "&"), keep_blank_values=True)
+        if key.partition("[")[0].casefold() == name.casefold()
+    ]
+    if not found:
+        return None
+    if found != [(name, value) for value in parse_qs(text, keep_blank_values=True).get(name, [])] or len(found) > 1:
+        raise _unclear()
+    return found[0][1]
+
+
+def _member(content_type: str, body: bytes, name: str) -> str | None:
     try:
-        document = json.loads(body, object_pairs_hook=outermost)
-    except (ValueError, RecursionError):
-        return None
-    if document != [] or len(found) != 1 or not isinstance(found[0], str):
-        return None
-    return found[0] if is_uuid(found[0]) else None
+        found = member(whole(content_type, body), name)
+        if found is None or found == b"null":
+            return None
+        text = scalar(found, str)
+    except MalformedRequest:
+        text = None
+    if text is None:
+        raise _unclear()
+    return text
+
+
+def _one(unit: str | None, named: str | None) -> str | None:
+    if named is None:
+        return unit
+    if not is_uuid(named) or unit not in {None, named}:
+        raise _unclear()
+    return named
+
+
+def _unclear() -> MalformedRequest:
+    return MalformedRequest(
+        "the request must name one business unit, once, and where all readers find it", code="business_unit_unclear"
+    )

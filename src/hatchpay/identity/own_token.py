@@ -108,26 +108,29 @@ def _of_key(claims: OwnClaims, entry: KeyEntry, limits: Limits) -> Principal:
         grants={name: rule for name, rule in owner.grants.items() if name in claims.permissions},
         limits=limits,
         token=_use(claims),
+        scoped={name: units for name, units in owner.scoped.items() if name in claims.permissions},
     )
 
 
 def _of_user(claims: OwnClaims, entry: KeyEntry, limits: Limits, snapshot: Snapshot) -> Principal:
-    """The user may what the issuer's users may, and only while the key that has exchanged the token may it as well."""
+    """The user may what the issuer's users may, while and where the key that has exchanged the token may it as well."""
     owner = entry.principal
     issuer = snapshot.trust.issuers.get(claims.user_issuer or "")
     if issuer is None or not issuer.enabled or issuer.tenant_id != owner.tenant_id:
         raise InvalidToken("the user's issuer is not trusted any more", code="token_issuer_unknown")
     named = [(name, snapshot.trust.roles.get((owner.tenant_id, name), frozenset())) for name in claims.roles]
-    grants = grants_of(issuer.ceiling, named, claims.user_permissions)
+    held = grants_of(issuer.ceiling, named, claims.user_permissions)
+    grants, scoped = owner.lets_through({name: rule for name, rule in held.items() if name in claims.permissions})
     return Principal(
         id=f"user:{claims.sub}",
         kind="user",
         tenant_id=owner.tenant_id,
         key_id=owner.id,
         roles=claims.roles,
-        grants={name: rule for name, rule in grants.items() if name in claims.permissions and name in owner.grants},
+        grants=grants,
         limits=limits,
         token=_use(claims),
+        scoped=scoped,
     )
 
 

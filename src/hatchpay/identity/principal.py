@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +13,8 @@ from hatchpay.tokens.apikey import Environment
 __all__ = ["IPNetwork", "Limits", "Principal", "RateLimit", "Reach", "TokenUse"]
 
 IPNetwork = IPv4Network | IPv6Network
+
+_NOWHERE: Final[frozenset[str]] = frozenset()
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -27,10 +29,7 @@ class Limits(msgspec.Struct, frozen=True):
         """True where nobody within `other` could do what somebody within these limits could not."""
         return (
             (self.environment == "live" or other.environment == "test")
-            and (
-                self.business_unit_ids is None
-                or (other.business_unit_ids is not None and other.business_unit_ids <= self.business_unit_ids)
-            )
+            and _units_cover(self.business_unit_ids, other.business_unit_ids)
             and (self.networks is None or _networks_cover(self.networks, other.networks))
             and (
                 self.expires_at_us is None
@@ -54,13 +53,49 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """All that somebody can do: what they hold, and within which limits."""
+    """All that somebody can do: what they hold, and within which limits.
+
+    `scoped` are the permissions that are held for chosen business units only, none of them among `permissions`; they
+    are of use where the limits allow those units.
+    """
 
     permissions: frozenset[str]
     limits: Limits
+    scoped: Mapping[str, frozenset[str]] = {}
+
+    @property
+    def held(self) -> frozenset[str]:
+        """All permissions that are held somewhere."""
+        return self.permissions.union(self.scoped)
 
     def covers(self, other: Reach) -> bool:
-        return other.permissions <= self.permissions and self.limits.cover(other.limits)
+        return self.limits.cover(other.limits) and not self.lacks(other)
+
+    def lacks(self, other: Reach) -> list[str]:
+        """What `other` holds and this does not, or not in every business unit, by name."""
+        mine = self.held
+        return sorted(
+            name
+            for name in other.held
+            if name not in mine or not _units_cover(self.units_of(name), other.units_of(name))
+        )
+
+    def units_of(self, permission: str) -> frozenset[str] | None:
+        """The business units in which `permission` is held: None for all of the tenant's, empty for none at all."""
+        mine = self.limits.business_unit_ids
+        if permission in self.permissions:
+            return mine
+        units = self.scoped.get(permission, _NOWHERE)
+        return units if mine is None else units & mine
+
+    def only(self, permissions: frozenset[str]) -> Reach:
+        """Without any other permission."""
+        scoped = {name: units for name, units in self.scoped.items() if name in permissions}
+        return Reach(self.permissions & permissions, self.limits, scoped)
+
+    def within(self, unit_ids: frozenset[str] | None) -> Reach:
+        """In no other business units than those (None: any)."""
+        return Reach(self.permissions, self.limits.within(unit_ids), self.scoped)
 
 
 class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +120,8 @@ class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
 class Principal(msgspec.Struct, frozen=True):
     """A proven caller.
 
-    `grants` maps each permission that the caller holds to the rule that gives it, such as `role:viewer`.
+    `grants` maps each permission that the caller holds to the rule that gives it, such as `role:viewer`. `scoped` has
+    those that it holds for chosen business units only, and what gives them there; none of them is among `grants`.
     `id` is the key's id, `user:<id>` for a user of a trusted issuer, or `local:<uid>` for somebody with access to the
     data directory. `token` is set where a token was the credential.
     """
@@ -98,6 +134,12 @@ class Principal(msgspec.Struct, frozen=True):
     grants: Mapping[str, str]
     limits: Limits = Limits()
     token: TokenUse | None = None
+    scoped: Mapping[str, Mapping[str, str]] = {}
+
+    @property
+    def held(self) -> list[str]:
+        """All permissions that it holds somewhere, by name."""
+        return sorted({*self.grants, *self.scoped})
 
     @property
     def business_unit_ids(self) -> frozenset[str] | None:
@@ -108,7 +150,21 @@ class Principal(msgspec.Struct, frozen=True):
         return None if self.token is None else self.token.issuer_id
 
     def may(self, permission: str) -> bool:
-        return permission in self.grants
+        """Whether it holds the permission wherever it may act at all."""
+        if permission in self.grants:
+            return True
+        units = self.limits.business_unit_ids
+        return units is not None and permission in self.scoped and self.scoped[permission].keys() >= units
+
+    def lets_through(self, grants: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Of what somebody else holds, what they hold through this key: tenant-wide, and for chosen business units."""
+        wide = {name: rule for name, rule in grants.items() if name in self.grants}
+        scoped = {name: dict.fromkeys(self.scoped[name], rule) for name, rule in grants.items() if name in self.scoped}
+        return wide, scoped
+
+
+def _units_cover(mine: frozenset[str] | None, others: frozenset[str] | None) -> bool:
+    return mine is None or (others is not None and others <= mine)
 
 
 def _networks_cover(mine: tuple[IPNetwork, ...], others: tuple[IPNetwork, ...] | None) -> bool:

@@ -132,7 +132,7 @@ class SqlTransaction(TokenChanges, SqlView):
 
     def _attach(self, key: KeyRow) -> None:
         held = [
-            {"key_id": key.id, "role_id": role_id, "business_unit_ids": _json(sorted(units) if units else None)}
+            {"key_id": key.id, "role_id": role_id, "business_unit_ids": _json(None if units is None else sorted(units))}
             for role_id, units in ((role_id, key.role_units.get(role_id)) for role_id in sorted(key.role_ids))
         ]
         self._insert_all(key_roles, held)

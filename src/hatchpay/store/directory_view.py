@@ -145,6 +145,7 @@ class SqlView(TokenView):
                 api_keys.c.expires_us.is_(None),
                 api_keys.c.business_unit_ids.is_(None),
                 api_keys.c.allowed_cidrs.is_(None),
+                key_roles.c.business_unit_ids.is_(None),
                 roles.c.builtin,
                 roles.c.name == "admin",
             )
@@ -194,17 +195,13 @@ class SqlView(TokenView):
         query = query.order_by(business_units.c.id.desc()).limit(limit)
         return [UnitRow(**row._mapping) for row in self._connection.execute(query)]
 
-    def known_units(self, tenant_id: str, unit_ids: Iterable[str]) -> frozenset[str]:
-        """Those among `unit_ids` that are units of this tenant."""
-        return frozenset(
-            unit_id
-            for part in _chunks(unit_ids)
-            for unit_id in self._connection.execute(
-                select(business_units.c.id).where(
-                    business_units.c.tenant_id == tenant_id, business_units.c.id.in_(part)
-                )
-            ).scalars()
-        )
+    def known_units(self, tenant_id: str, unit_ids: Iterable[str]) -> dict[str, UnitRow]:
+        """Those among `unit_ids` that are units of this tenant, archived ones included."""
+        found: dict[str, UnitRow] = {}
+        for part in _chunks(unit_ids):
+            query = select(business_units).where(business_units.c.tenant_id == tenant_id, business_units.c.id.in_(part))
+            found |= {row.id: UnitRow(**row._mapping) for row in self._connection.execute(query)}
+        return found
 
     def policy(self, tenant_id: str, policy_id: str) -> PolicyRow | None:
         query = select(policies).where(policies.c.tenant_id == tenant_id, policies.c.id == policy_id)

@@ -30,6 +30,8 @@ from hatchpay.tokens.digest import Peppers
 __all__ = ["DirectorySnapshots"]
 
 _log: Final = logging.getLogger("hatchpay.directory")
+_Held = tuple[frozenset[str], frozenset[tuple[str, frozenset[str]]]]
+"""A key's roles by id, and those of them that are attached for chosen business units, with these."""
 
 
 class DirectorySnapshots:
@@ -132,11 +134,13 @@ class DirectorySnapshots:
 
     def _compile(self, rows: Iterable[KeyRow]) -> Iterable[tuple[str, KeyEntry]]:
         # Most keys hold one of few sets of roles: they share its grants.
-        known: dict[frozenset[str], Grants] = {}
+        known: dict[_Held, Grants] = {}
         for row in rows:
-            grants = known.get(row.role_ids)
+            held = (row.role_ids, frozenset(row.role_units.items()))
+            grants = known.get(held)
             if grants is None:
-                grants = known[row.role_ids] = grants_of_roles(self._roles[role_id] for role_id in row.role_ids)
+                roles = [self._roles[role_id] for role_id in row.role_ids]
+                grants = known[held] = grants_of_roles(roles, row.role_units)
             yield encode_id(row.id), _entry(row, grants)
 
 

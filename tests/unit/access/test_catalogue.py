@@ -10,10 +10,22 @@ import pytest
 from hatchpay.access import catalogue
 from hatchpay.access.catalogue import EMPTY, build, parse
 from hatchpay.access.permission import Permission
-from hatchpay.access.routes import Route, UnitSource
+from hatchpay.access.routes import BodyField, Route, UnitSource
 from hatchpay.errors import SettingsError
 
 READ = {"name": "shop.orders.read", "description": "Read orders", "read_only": True}
+
+
+STRING = {"pointer": "/a", "type": "string"}
+TWO_TYPES = [
+    {
+        "method": method,
+        "path": "/x",
+        "permission": "shop.orders.read",
+        "body_fields": {"amount": {"pointer": "/amount", "type": kind}},
+    }
+    for method, kind in (("PUT", "decimal"), ("POST", "long"))
+]
 
 
 def document(*routes: dict[str, object], permissions: tuple[dict[str, object], ...] = (READ,)) -> dict[str, object]:
@@ -31,7 +43,7 @@ def test_the_example_in_the_documentation_is_what_is_parsed() -> None:
             method="GET",
             template="/v1/payment-proxy/transactions/{id}",
             permission="payment-proxy.transactions.read",
-            unit=UnitSource("handler"),
+            unit=(UnitSource("handler"),),
         ),
     )
 
@@ -79,6 +91,13 @@ def test_an_empty_document_declares_nothing() -> None:
         (document({"method": "GET", "path": "/x", "permission": "Shop"}), "GET /x"),
         (document({"method": "GET", "path": "/x", "permission": "api-key.keys.read"}), "api-key.keys.read"),
         (document({"method": "GET", "path": "/x", "open": True, "business_unit": "header:x"}), "header:x"),
+        (document({"method": "GET", "path": "/x", "open": True, "business_unit": []}), "GET /x"),
+        (document({"method": "GET", "path": "/x", "open": True, "business_unit": ["query:a", "query:a"]}), "twice"),
+        (document({"method": "GET", "path": "/x", "open": True, "business_unit": ["query:a", "handler"]}), "handler"),
+        (document({"method": "GET", "path": "/x", "open": True, "body_fields": {"a": {"pointer": "/a"}}}), "type"),
+        (document({"method": "GET", "path": "/x", "open": True, "body_fields": {"a": {**STRING, "a": 1}}}), "a"),
+        (document({"method": "GET", "path": "/x", "open": True, "body_fields": {"A": STRING}}), "A"),
+        (document(*TWO_TYPES), "amount of shop.orders.read"),
         (document(permissions=({"name": "shop.orders.read"},)), "description"),
         (document(permissions=({"name": "Shop", "description": "x"},)), "Shop"),
         (document(permissions=({**READ, "readonly": True},)), "readonly"),
@@ -94,6 +113,37 @@ def test_a_wrong_declaration_is_named(wrong: object, named: str) -> None:
         parse(wrong)
 
 
+def test_a_route_names_several_places_of_its_unit_and_the_fields_of_its_body() -> None:
+    parsed = parse(
+        document(
+            {
+                "method": "PUT",
+                "path": "/units/{id}",
+                "permission": "shop.orders.read",
+                "business_unit": ["path:id", "body:business_unit_id"],
+                "body_fields": {
+                    "amount": {"pointer": "/items/*/amount", "type": "decimal", "times": "quantity"},
+                    "currency": {"pointer": "/currency", "type": "string"},
+                },
+            }
+        )
+    )
+    assert parsed.routes.routes[0].unit == (UnitSource("path", "id"), UnitSource("body", "business_unit_id"))
+    assert parsed.routes.routes[0].fields == (
+        BodyField("amount", "decimal", "/items/*/amount", "quantity"),
+        BodyField("currency", "string", "/currency"),
+    )
+
+
+def test_routes_of_one_permission_may_find_a_field_in_two_places_and_others_may_give_it_another_type() -> None:
+    routes = [
+        Route(method="PUT", template="/x", permission="a.b.c", fields=(BodyField("n", "long", "/n"),)),
+        Route(method="POST", template="/x", permission="a.b.c", fields=(BodyField("n", "long", "/m"),)),
+        Route(method="POST", template="/y", permission="a.b.d", fields=(BodyField("n", "string", "/n"),)),
+    ]
+    build([Permission(name=name, description="x") for name in ("a.b.c", "a.b.d")], routes)
+
+
 def test_a_catalogue_can_be_built_without_a_file() -> None:
     read = Permission(name="shop.orders.read", description="Read orders", read_only=True)
     built = build([read], [Route(method="GET", template="/orders", permission="shop.orders.read")])
@@ -105,3 +155,9 @@ def test_the_sample_apis_route_table_is_well_formed() -> None:
     parsed = parse(tomllib.loads(path.read_text("utf-8")))
     assert {permission.service for permission in parsed.permissions} == {"payment-proxy"}
     assert all(route.access == "permission" for route in parsed.routes.routes)
+    asked = {"amount": "decimal", "merchant_id": "string", "payment_method": "string", "capture": "boolean"}
+    assert {
+        route.template: {field.name: field.type for field in route.fields}
+        for route in parsed.routes.routes
+        if route.fields
+    } == {"/v1/payment-proxy/transactions": asked, "/v1/payment-proxy/transactions/authorize": asked}

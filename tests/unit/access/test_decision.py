@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from hatchpay.access.decision import Decision, decide, decide_unit
 from hatchpay.access.routes import Match, Route, UnitSource
 from hatchpay.identity.principal import Limits, Principal
 
+NO_SCOPE: Mapping[str, Mapping[str, str]] = {}
 
-def caller(*permissions: str, units: frozenset[str] | None = None) -> Principal:
+
+def caller(
+    *permissions: str, units: frozenset[str] | None = None, scoped: Mapping[str, Mapping[str, str]] = NO_SCOPE
+) -> Principal:
     return Principal(
-        "id", "api_key", "tenant", "id", ("r",), dict.fromkeys(permissions, "role:r"), Limits(business_unit_ids=units)
+        "id",
+        "api_key",
+        "tenant",
+        "id",
+        ("r",),
+        dict.fromkeys(permissions, "role:r"),
+        Limits(business_unit_ids=units),
+        scoped=scoped,
     )
 
 
-def asks(permission: str = "a.b.c", unit: UnitSource | None = None) -> Match:
+def asks(permission: str = "a.b.c", unit: tuple[UnitSource, ...] = ()) -> Match:
     return Match(Route(method="GET", template="/", permission=permission, unit=unit), ())
 
 
@@ -48,7 +61,7 @@ def test_an_open_route_asks_for_nobody(principal: Principal | None) -> None:
 
 
 CHOSEN = frozenset({"u1", "u2"})
-IN_QUERY = UnitSource("query", "unit")
+IN_QUERY = (UnitSource("query", "unit"),)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +71,7 @@ IN_QUERY = UnitSource("query", "unit")
         (None, asks(unit=IN_QUERY), None, None),
         (None, asks(unit=IN_QUERY), "elsewhere", None),
         (CHOSEN, asks(unit=IN_QUERY), "u1", None),
-        (CHOSEN, asks(unit=UnitSource("handler")), None, None),
+        (CHOSEN, asks(unit=(UnitSource("handler"),)), None, None),
         (CHOSEN, OPEN, None, None),
         (CHOSEN, SELF, None, None),
         (CHOSEN, asks(), None, "business_unit_not_separable"),
@@ -74,3 +87,46 @@ def test_a_caller_of_chosen_units_keeps_to_them(
 ) -> None:
     denial = decide_unit(caller("a.b.c", units=units), match, unit)
     assert denial == (None if reason is None else Decision("deny", reason))
+
+
+SCOPED = {"a.b.c": {"u1": "role:x", "u2": "role:a"}}
+
+
+def test_a_permission_that_is_held_for_chosen_units_lets_through_as_far_as_the_head_tells() -> None:
+    decision = decide(caller(scoped=SCOPED), asks(unit=IN_QUERY))
+    assert decision == Decision("allow", "role_grants", "role:a")
+
+
+def test_a_permission_that_is_held_for_units_beyond_the_callers_limits_is_missing() -> None:
+    principal = caller(scoped=SCOPED, units=frozenset({"u3"}))
+    assert decide(principal, asks(unit=IN_QUERY)) == Decision("deny", "permission_missing", missing="a.b.c")
+
+
+def test_a_permission_of_chosen_units_is_no_other_permission() -> None:
+    assert decide(caller(scoped=SCOPED), asks("a.b.d")) == Decision("deny", "permission_missing", missing="a.b.d")
+
+
+@pytest.mark.parametrize(
+    ("units", "match", "unit", "reason", "missing"),
+    [
+        (None, asks(unit=IN_QUERY), "u1", None, None),
+        (None, asks(unit=(UnitSource("handler"),)), None, None, None),
+        (None, asks(), None, "business_unit_not_separable", "a.b.c"),
+        (None, asks(unit=IN_QUERY), None, "business_unit_missing", "a.b.c"),
+        (None, asks(unit=IN_QUERY), "u3", "business_unit_not_allowed", "a.b.c"),
+        (frozenset({"u1", "u3"}), asks(unit=IN_QUERY), "u1", None, None),
+        (frozenset({"u1", "u3"}), asks(unit=IN_QUERY), "u3", "business_unit_not_allowed", "a.b.c"),
+        (frozenset({"u1", "u3"}), asks(unit=IN_QUERY), "u2", "business_unit_not_allowed", None),
+    ],
+)
+def test_a_permission_of_chosen_units_holds_in_those_and_is_named_as_missing_elsewhere(
+    units: frozenset[str] | None, match: Match, unit: str | None, reason: str | None, missing: str | None
+) -> None:
+    denial = decide_unit(caller(scoped=SCOPED, units=units), match, unit)
+    assert denial == (None if reason is None else Decision("deny", reason, missing=missing))
+
+
+def test_a_permission_that_is_held_tenant_wide_is_not_narrowed_by_another() -> None:
+    principal = caller("a.b.c", scoped={"a.b.d": {"u1": "role:x"}})
+    assert decide_unit(principal, asks(), None) is None
+    assert decide_unit(principal, asks(unit=IN_QUERY), "u3") is None

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hatchpay.access import catalogue
 from hatchpay.access.derive import derive, permission_name
 from hatchpay.access.permission import Permission
-from hatchpay.access.routes import Route, UnitSource
+from hatchpay.access.routes import BodyField, Route, UnitSource
 from hatchpay.errors import SettingsError
+
+IN_QUERY = (UnitSource("query", "unit"),)
 
 
 def document(**paths: dict[str, Any]) -> dict[str, Any]:
@@ -67,11 +69,26 @@ def test_what_a_document_says_itself_goes_before_what_is_derived() -> None:
         Permission(name="shop.orders.create", description="POST /shop/orders", sensitive=True, administrative=True),
     )
     assert routes == (
-        Route(method="GET", template="/shop/orders", permission="shop.orders.list", unit=UnitSource("query", "unit")),
-        Route(
-            method="POST", template="/shop/orders", permission="shop.orders.create", unit=UnitSource("query", "unit")
-        ),
+        Route(method="GET", template="/shop/orders", permission="shop.orders.list", unit=IN_QUERY),
+        Route(method="POST", template="/shop/orders", permission="shop.orders.create", unit=IN_QUERY),
     )
+
+
+def test_a_call_says_where_its_unit_and_its_fields_stand() -> None:
+    _, (route,) = derive(
+        document(
+            units__x={
+                "post": {
+                    "x-hatchpay-business-unit": ["query:unit", "body:unit_id"],
+                    "x-hatchpay-body-fields": {
+                        "amount": {"pointer": "/items/*/amount", "type": "decimal", "times": "n"}
+                    },
+                }
+            }
+        )
+    )
+    assert route.unit == (UnitSource("query", "unit"), UnitSource("body", "unit_id"))
+    assert route.fields == (BodyField("amount", "decimal", "/items/*/amount", "n"),)
 
 
 def test_a_call_that_says_nothing_is_sensitive_and_closed() -> None:
@@ -112,6 +129,14 @@ def test_what_is_no_call_is_passed_over() -> None:
         document(a__b={"get": {"x-hatchpay-sensitive": "no"}}),
         document(a__b={"get": {"x-hatchpay-business-unit": 7}}),
         document(a__b={"get": {"x-hatchpay-business-unit": "header:x"}}),
+        document(a__b={"get": {"x-hatchpay-business-unit": []}}),
+        document(a__b={"get": {"x-hatchpay-business-unit": ["query:a", 7]}}),
+        document(a__b={"get": {"x-hatchpay-business-unit": ["handler", "query:a"]}}),
+        document(a__b={"post": {"x-hatchpay-body-fields": []}}),
+        document(a__b={"post": {"x-hatchpay-body-fields": {"amount": "/amount"}}}),
+        document(a__b={"post": {"x-hatchpay-body-fields": {"amount": {"pointer": "/amount"}}}}),
+        document(a__b={"post": {"x-hatchpay-body-fields": {"amount": {"pointer": "/amount", "type": "float"}}}}),
+        document(a__b={"post": {"x-hatchpay-body-fields": {"amount": {"pointer": "amount", "type": "long"}}}}),
         {"openapi": "3.0.0", "paths": {"/a/b{c}": {"get": {}}}},
     ],
 )
@@ -135,10 +160,28 @@ _permissions = st.lists(
 )
 
 
-@given(_permissions, st.sampled_from([None, UnitSource("handler"), UnitSource("body", "unit_id")]))
-def test_what_is_written_as_toml_is_read_as_the_same(permissions: list[Permission], unit: UnitSource | None) -> None:
+_units = st.sampled_from(
+    [
+        (),
+        (UnitSource("handler"),),
+        (UnitSource("body", "unit_id"),),
+        (UnitSource("path", "id"), UnitSource("query", "u")),
+    ]
+)
+_fields = st.sampled_from(
+    [
+        (),
+        (BodyField("amount", "decimal", "/items/*/amount", "quantity"), BodyField("odd", "string", '/"\\~1\x7f')),
+    ]
+)
+
+
+@given(_permissions, _units, _fields)
+def test_what_is_written_as_toml_is_read_as_the_same(
+    permissions: list[Permission], unit: tuple[UnitSource, ...], fields: tuple[BodyField, ...]
+) -> None:
     routes = [
-        Route(method="GET", template=f"/{place}/{{id}}", permission=permission.name, unit=unit)
+        Route(method="GET", template=f"/{place}/{{id}}", permission=permission.name, unit=unit, fields=fields)
         for place, permission in enumerate(permissions)
     ] + [Route(method="GET", template="/health", access="open")]
 

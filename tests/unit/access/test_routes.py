@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hatchpay.access.routes import METHODS, Access, Route, RouteTable, UnitSource, merge
+from hatchpay.access.routes import METHODS, Access, BodyField, FieldType, Route, RouteTable, UnitSource, merge
 from hatchpay.errors import SettingsError
 
 
@@ -208,13 +208,67 @@ def test_a_folder_and_its_children_do_not_clash() -> None:
 @pytest.mark.parametrize(
     ("method", "template", "unit"),
     [
-        ("HEAD", "/things", None),
-        ("GET", "/things/{id}/parts/{id}", None),
-        ("GET", "/things/{id}", UnitSource("path", "unit")),
+        ("HEAD", "/things", ()),
+        ("GET", "/things/{id}/parts/{id}", ()),
+        ("GET", "/things/{id}", (UnitSource("path", "unit"),)),
+        ("GET", "/things/{id}", (UnitSource("query", "unit"), UnitSource("path", "unit"))),
+        ("GET", "/things/{id}", (UnitSource("handler"), UnitSource("path", "id"))),
+        ("GET", "/things/{id}", (UnitSource("path", "id"), UnitSource("path", "id"))),
     ],
 )
 def test_an_entry_that_could_never_mean_what_it_says_is_refused(
-    method: str, template: str, unit: UnitSource | None
+    method: str, template: str, unit: tuple[UnitSource, ...]
 ) -> None:
     with pytest.raises(SettingsError):
         Route(method=method, template=template, permission="a.b.c", unit=unit)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        BodyField("amount", "decimal", "/transaction/amount"),
+        BodyField("a_1", "string", "/"),
+        BodyField("a", "boolean", "/a~1b/~0/0/-"),
+        BodyField("total", "decimal", "/items/*/amount", "quantity"),
+        BodyField("total", "long", "/counts/*"),
+        BodyField("total", "long", "/*/n"),
+    ],
+)
+def test_a_route_declares_the_fields_that_policies_may_ask_for(field: BodyField) -> None:
+    declared = Route(method="POST", template="/things", permission="a.b.c", fields=(field,))
+    assert declared.fields == (field,)
+
+
+def test_the_tokens_of_a_pointer_are_unescaped_in_the_order_of_rfc_6901() -> None:
+    # RFC 6901, section 4: "~01" is "~1", never "/".
+    assert BodyField("a", "string", "/a~1b/m~0n/~01/").segments == ("a/b", "m~n", "~1", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "pointer", "times"),
+    [
+        ("", "string", "/a", None),
+        ("Amount", "string", "/a", None),
+        ("1a", "string", "/a", None),
+        ("a-b", "string", "/a", None),
+        ("a\n", "string", "/a", None),
+        ("a", "string", "", None),
+        ("a", "string", "a", None),
+        ("a", "string", "/a~", None),
+        ("a", "string", "/a~2b", None),
+        ("a", "string", "/items/*/name", None),
+        ("a", "boolean", "/items/*", None),
+        ("a", "decimal", "/*/*/amount", None),
+        ("a", "decimal", "/amount", "quantity"),
+        ("a", "decimal", "/amounts/*", "quantity"),
+    ],
+)
+def test_a_field_that_nobody_could_read_is_refused(name: str, kind: FieldType, pointer: str, times: str | None) -> None:
+    with pytest.raises(SettingsError):
+        BodyField(name, kind, pointer, times)
+
+
+def test_a_field_is_declared_once() -> None:
+    one, other = BodyField("a", "string", "/a"), BodyField("a", "string", "/b")
+    with pytest.raises(SettingsError):
+        Route(method="POST", template="/things", permission="a.b.c", fields=(one, other))

@@ -102,12 +102,17 @@ def test_a_narrow_terminal_gets_a_block_for_each_row_with_whole_ids(
 
 def test_one_thing_is_shown_as_a_line_for_each_field(capfd: pytest.CaptureFixture[str]) -> None:
     Output(as_json=False).one(RoleReference(ID, "admin"))
-    assert [line.split() for line in lines_of(capfd.readouterr().out)] == [["id", ID], ["name", "admin"]]
+    assert [line.split() for line in lines_of(capfd.readouterr().out)] == [
+        ["id", ID],
+        ["name", "admin"],
+        ["business_unit_ids", "-"],
+    ]
 
 
 def test_a_list_has_the_envelope_of_the_api(capfd: pytest.CaptureFixture[str]) -> None:
     Output(as_json=True).listing([RoleReference("i", "admin")], {}, "17")
-    assert json.loads(capfd.readouterr().out) == {"data": [{"id": "i", "name": "admin"}], "next_cursor": "17"}
+    shown = {"id": "i", "name": "admin", "business_unit_ids": None}
+    assert json.loads(capfd.readouterr().out) == {"data": [shown], "next_cursor": "17"}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +124,7 @@ def test_a_list_has_the_envelope_of_the_api(capfd: pytest.CaptureFixture[str]) -
         (0, "0"),
         ((), "-"),
         ((RoleReference("i", "admin"), RoleReference("j", "gl")), "admin, gl"),
+        (RoleReference("i", "admin", ("u", "v")), "admin (in 2 business units)"),
         ({"a": "b"}, "a=b"),
     ],
 )

@@ -61,7 +61,7 @@ def test_reading_needs_a_read_only_permission_and_writing_another() -> None:
 
 
 def test_the_calls_keep_to_the_callers_business_units_themselves() -> None:
-    assert all(route.control and route.unit == UnitSource("handler") for route in CONTROL_ROUTES)
+    assert all(route.control and route.unit == (UnitSource("handler"),) for route in CONTROL_ROUTES)
 
 
 def test_the_table_can_be_built() -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
+import msgspec
 import pytest
 
-from hatchpay.access.routes import Route, RouteTable, UnitSource
+from hatchpay.access.decision import Decision
+from hatchpay.access.routes import BodyField, Route, RouteTable, UnitSource
+from hatchpay.access.rules import Asked, FieldValue, Rules, UnitEntry
 from hatchpay.errors import HatchPayError, MalformedRequest, Unavailable
 from hatchpay.gate.addresses import Proxies
 from hatchpay.gate.admission import Admission, Verdict
@@ -23,8 +27,11 @@ from hatchpay.tokens.digest import Peppers
 
 NOW = 1_790_000_000_000_000
 PEPPER = b"\x01" * 32
+READ = "shop.orders.read"
 UNIT = "017f22e2-79b0-7cc3-98c4-dc0c0c073911"
 OTHER_UNIT = "017f22e2-79b0-7cc3-98c4-dc0c0c073922"
+ARCHIVED = "017f22e2-79b0-7cc3-98c4-dc0c0c073933"
+FOREIGN = "017f22e2-79b0-7cc3-98c4-dc0c0c073944"
 PROXY, CLIENT = "10.0.0.1", "203.0.113.9"
 
 
@@ -32,7 +39,7 @@ def _key(number: int) -> ApiKey:
     return issue(f"017f22e2-79b0-7cc3-98c4-dc0c0c0739{number:02x}", "live", random.Random(number).randrange)
 
 
-READER, STRANGER, UNKNOWN, DELETED, EXPIRED, AT_HOME, OF_UNIT, BARE = map(_key, range(8))
+READER, STRANGER, UNKNOWN, DELETED, EXPIRED, AT_HOME, OF_UNIT, BARE, IN_UNIT = map(_key, range(9))
 
 
 UNLIMITED = Limits()
@@ -52,6 +59,13 @@ def _entry(key: ApiKey, limits: Limits = UNLIMITED, state: KeyState = "enabled",
     return KeyEntry(principal, state, (SecretEntry(3, digest, 1, None),))
 
 
+def _in_unit(key: ApiKey) -> KeyEntry:
+    """A key of the whole tenant that is a reader in UNIT only."""
+    entry = _entry(key)
+    principal = msgspec.structs.replace(entry.principal, grants={}, scoped={READ: {UNIT: "role:reader"}})
+    return msgspec.structs.replace(entry, principal=principal)
+
+
 ENTRIES = {
     key.locator: entry
     for key, entry in (
@@ -61,17 +75,34 @@ ENTRIES = {
         (AT_HOME, _entry(AT_HOME, Limits(networks=(ip_network("203.0.113.0/24"),)))),
         (OF_UNIT, _entry(OF_UNIT, Limits(business_unit_ids=frozenset({UNIT})))),
         (BARE, _entry(BARE, Limits(), "enabled", "shop.other.read")),
+        (IN_UNIT, _in_unit(IN_UNIT)),
     )
 }
+RULES = Rules(
+    units={
+        "tenant": {
+            UNIT: UnitEntry(UNIT, "UTC"),
+            OTHER_UNIT: UnitEntry(OTHER_UNIT, "UTC"),
+            ARCHIVED: UnitEntry(ARCHIVED, "UTC", True),
+        },
+        "other tenant": {FOREIGN: UnitEntry(FOREIGN, "UTC")},
+    }
+)
 SNAPSHOT = Snapshot(1, ENTRIES, Peppers(1, {1: PEPPER}))
-READ = "shop.orders.read"
 ROUTES = RouteTable(
     [
-        Route(method="GET", template="/orders", permission=READ, unit=UnitSource("handler")),
+        Route(method="GET", template="/orders", permission=READ, unit=(UnitSource("handler"),)),
         Route(method="GET", template="/report", permission=READ),
-        Route(method="GET", template="/units/{unit}", permission=READ, unit=UnitSource("path", "unit")),
-        Route(method="GET", template="/search", permission=READ, unit=UnitSource("query", "unit")),
-        Route(method="POST", template="/orders", permission=READ, unit=UnitSource("body", "unit")),
+        Route(method="GET", template="/units/{unit}", permission=READ, unit=(UnitSource("path", "unit"),)),
+        Route(
+            method="PUT",
+            template="/units/{unit}",
+            permission=READ,
+            unit=(UnitSource("path", "unit"), UnitSource("body", "unit")),
+        ),
+        Route(method="POST", template="/fields", permission=READ, fields=(BodyField("amount", "decimal", "/amount"),)),
+        Route(method="GET", template="/search", permission=READ, unit=(UnitSource("query", "unit"),)),
+        Route(method="POST", template="/orders", permission=READ, unit=(UnitSource("body", "unit"),)),
         Route(method="GET", template="/status", access="open"),
         Route(method="POST", template="/token", access="self_authenticating"),
     ]
@@ -80,6 +111,7 @@ ROUTES = RouteTable(
 
 def admission(**options: Any) -> Admission:
     authenticator = ApiKeyAuthenticator(lambda: SNAPSHOT, lambda: NOW, lambda *_: None)
+    options = {"rules": lambda: RULES, **options}
     return Admission([authenticator], ROUTES, Proxies((ip_network("10.0.0.0/8"),)), **options)
 
 
@@ -317,11 +349,9 @@ class TestBusinessUnits:
             ("/report", b"", "business_unit_not_separable"),
             (f"/units/{UNIT}", b"", None),
             (f"/units/{OTHER_UNIT}", b"", "business_unit_not_allowed"),
-            ("/units/x", b"", "business_unit_missing"),
             ("/search", b"unit=" + UNIT.encode(), None),
             ("/search", b"unit=" + OTHER_UNIT.encode(), "business_unit_not_allowed"),
             ("/search", b"", "business_unit_missing"),
-            ("/search", f"unit={UNIT}&unit={OTHER_UNIT}".encode(), "business_unit_missing"),
         ],
     )
     def test_a_key_of_chosen_units_keeps_to_them(self, path: str, query: bytes, code: str | None) -> None:
@@ -331,6 +361,57 @@ class TestBusinessUnits:
         else:
             assert told(verdict) == (403, code)
             assert verdict.decision.reason == code
+
+    @pytest.mark.parametrize("key", [OF_UNIT, READER])
+    @pytest.mark.parametrize(
+        ("path", "query"),
+        [
+            ("/units/x", b""),
+            (f"/units/{UNIT.upper()}", b""),
+            ("/search", f"unit={UNIT}&unit={OTHER_UNIT}".encode()),
+            ("/search", f"unit={UNIT}&unit={UNIT}".encode()),
+            ("/search", b"unit="),
+        ],
+    )
+    def test_a_unit_that_is_not_named_clearly_is_refused_to_everybody(
+        self, key: ApiKey, path: str, query: bytes
+    ) -> None:
+        verdict = judge(path, key, query_string=query)
+        assert told(verdict) == (400, "business_unit_unclear")
+        assert (verdict.decision.reason, verdict.unit) == ("business_unit_unclear", None)
+        assert verdict.principal is not None
+
+    @pytest.mark.parametrize("body", [b'{"unit": 7}', b"unit=x", b'{"unit": "x"}', b"{"])
+    @pytest.mark.parametrize("key", [OF_UNIT, READER])
+    def test_a_body_that_is_not_clear_is_refused_to_everybody(self, key: ApiKey, body: bytes) -> None:
+        gate = admission()
+        verdict = gate.judge(head("/orders", key, (b"content-length", b"9"), method="POST"))
+        gate.judge_body(verdict, "application/json", body)
+        assert told(verdict) == (400, "business_unit_unclear")
+
+    def test_path_and_body_must_name_the_same_unit(self) -> None:
+        gate = admission()
+        for body, code in (
+            (b'{"unit": "%s"}' % UNIT.encode(), None),
+            (b"{}", None),
+            (b'{"unit": null}', None),
+            (b'{"unit": "%s"}' % OTHER_UNIT.encode(), "business_unit_unclear"),
+        ):
+            for key in (OF_UNIT, READER):
+                verdict = gate.judge(head(f"/units/{UNIT}", key, (b"content-length", b"9"), method="PUT"))
+                assert verdict.needs_body
+                gate.judge_body(verdict, "application/json", body)
+                assert (None if verdict.refusal is None else verdict.refusal.code) == code
+                assert verdict.unit == (UNIT if code is None else None)
+
+    @pytest.mark.parametrize(
+        ("unit", "code"), [(ARCHIVED, "business_unit_archived"), (FOREIGN, "business_unit_unknown")]
+    )
+    def test_nobody_acts_for_a_unit_that_is_archived_or_none(self, unit: str, code: str) -> None:
+        verdict = judge(f"/units/{unit}", READER)
+        assert told(verdict) == (403, code)
+        assert (verdict.decision.reason, verdict.unit) == (code, unit)
+        assert told(judge(f"/units/{unit}", OF_UNIT)) == (403, "business_unit_not_allowed")
 
     def test_the_unit_of_any_callers_request_is_known_to_the_record(self) -> None:
         assert judge(f"/units/{UNIT}", READER).unit == UNIT
@@ -342,7 +423,7 @@ class TestBusinessUnits:
         for unit, code in ((UNIT, None), (OTHER_UNIT, "business_unit_not_allowed"), (None, "business_unit_missing")):
             verdict = gate.judge(head("/orders", OF_UNIT, (b"content-length", b"9"), method="POST"))
             assert verdict.refusal is None
-            assert gate.needs_body(verdict)
+            assert verdict.needs_body
             named = b"{}" if unit is None else b'{"unit": "%s"}' % unit.encode()
             gate.judge_body(verdict, "application/json", named)
             assert (None if verdict.refusal is None else verdict.refusal.code) == code
@@ -351,9 +432,78 @@ class TestBusinessUnits:
         assert told(judge("/orders", OF_UNIT, method="POST")) == (403, "business_unit_missing")
         assert judge("/orders", READER, method="POST").refusal is None
 
+    def test_what_was_to_be_decided_by_the_body_is_still_so_when_the_rules_change_meanwhile(self) -> None:
+        concerned = Rules(units=RULES.units, policies={"tenant": _Concerned()})
+        rules = [concerned]
+        gate = admission(rules=lambda: rules[-1])
+        verdict = gate.judge(head("/fields", OF_UNIT, (b"content-length", b"9"), method="POST"))
+        assert verdict.needs_body
+        rules.append(RULES)
+        assert verdict.needs_body
+        gate.judge_body(verdict, "application/json", b"{}")
+        assert told(verdict) == (403, "business_unit_not_separable")
+
+    def test_a_policy_is_asked_with_the_fields_of_the_body(self) -> None:
+        asked = _Concerned()
+        gate = admission(rules=lambda: Rules(policies={"tenant": asked}))
+        for body, fields in ((b'{"amount": 12.5}', {"amount": "12.50"}), (b'{"amount": "x"}', {}), (b"", {})):
+            verdict = gate.judge(head("/fields", READER, (b"content-length", b"9"), method="POST"))
+            gate.judge_body(verdict, "application/json", body)
+            assert verdict.refusal is None
+            assert asked.bodies[-1] == fields
+
+    def test_a_body_with_fields_that_could_be_read_in_two_ways_is_refused(self) -> None:
+        gate = admission(rules=lambda: Rules(policies={"tenant": _Concerned()}))
+        verdict = gate.judge(head("/fields", READER, (b"content-length", b"9"), method="POST"))
+        gate.judge_body(verdict, "application/json", b'{"amount": 1, "amount": 1000}')
+        assert told(verdict) == (400, "body_unclear")
+
+    def test_without_a_policy_no_field_is_looked_at(self) -> None:
+        verdict = judge("/fields", READER, (b"content-length", b"9"), method="POST")
+        assert (verdict.refusal, verdict.needs_body) == (None, False)
+
+    @pytest.mark.parametrize(
+        ("path", "code"),
+        [
+            ("/report", "business_unit_not_separable"),
+            ("/search", "business_unit_missing"),
+            (f"/units/{OTHER_UNIT}", "business_unit_not_allowed"),
+        ],
+    )
+    def test_a_role_for_chosen_units_reaches_nothing_else_and_the_caller_is_told_what_it_lacks(
+        self, path: str, code: str
+    ) -> None:
+        verdict = judge(path, IN_UNIT)
+        assert told(verdict) == (403, code)
+        assert verdict.refusal is not None
+        assert (verdict.decision.missing, verdict.refusal.permission) == (READ, READ)
+
+    @pytest.mark.parametrize("path", [f"/units/{UNIT}", "/orders"])
+    def test_a_role_for_chosen_units_lets_in_and_the_handler_sees_those_only(self, path: str) -> None:
+        verdict = judge(path, IN_UNIT)
+        assert verdict.refusal is None
+        assert verdict.decision.rule == "role:reader"
+        assert verdict.principal is not None
+        assert verdict.principal.business_unit_ids == {UNIT}
+        assert ENTRIES[IN_UNIT.locator].principal.business_unit_ids is None
+
     def test_an_unrestricted_key_need_not_name_one(self) -> None:
         for path in ("/report", "/search", "/orders"):
             assert judge(path, READER).refusal is None
+
+
+class _Concerned:
+    """Policies that forbid nothing, and keep what they were asked."""
+
+    def __init__(self) -> None:
+        self.bodies: list[Mapping[str, FieldValue]] = []
+
+    def concern(self, permission: str) -> bool:
+        return True
+
+    def judge(self, asked: Asked) -> Decision | None:
+        self.bodies.append(asked.body)
+        return None
 
 
 class _Scheme:
