@@ -5,6 +5,7 @@ HatchPayError
 │   ├── MalformedRequest         400, 413, 414 or 431: ambiguous or unreadable
 │   ├── Unauthenticated          401: nobody we know
 │   ├── Forbidden                403: known, but not allowed
+│   ├── RateLimited              429: known and allowed, but too often; says when to come again
 │   └── Unavailable              503: we cannot decide, or cannot record
 ├── InvalidInput                 422: a field of the request is wrong; names the field
 ├── NotFound                     404: no such object in the caller's tenant
@@ -39,6 +40,7 @@ __all__ = [
     "MalformedToken",
     "NotFound",
     "PreconditionFailed",
+    "RateLimited",
     "Refusal",
     "SettingsError",
     "Unauthenticated",
@@ -98,6 +100,17 @@ class Unauthenticated(Refusal):
 class Forbidden(Refusal):
     default_status = HTTPStatus.FORBIDDEN
     default_code = "permission_missing"
+
+
+class RateLimited(Refusal):
+    """`retry_after_s` is in how many whole seconds it is worth another try."""
+
+    default_status = HTTPStatus.TOO_MANY_REQUESTS
+    default_code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(Refusal):

@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_life_s: int = 900
     issuer_keys_keep_s: int = 86_400
     allow_insecure_issuers: bool = False
+    rate_limits_on_failure: Literal["deny", "allow"] = "deny"
     pepper: str | None = None
     kek: str | None = None
 
@@ -73,6 +74,8 @@ _DESCRIPTIONS: Final[dict[str, str]] = {
     "token_life_s": "seconds that a token lives unless its caller asks otherwise; at most 43200",
     "issuer_keys_keep_s": "seconds for which the last good keys of a trusted issuer count while they cannot be fetched",
     "allow_insecure_issuers": "trusted issuers may be on plain HTTP and on private addresses; for tests only",
+    "rate_limits_on_failure": "deny or allow: what happens to requests with a limited rate while they cannot be "
+    "counted",
     "pepper": "version:base64 of 32 bytes, comma-separated, newest last; by default a file in the data directory",
     "kek": "base64 of 32 bytes, the key that encrypts signing keys; by default a file in the data directory",
 }

@@ -31,6 +31,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "token_life_s": ("60", 60),
     "issuer_keys_keep_s": ("3600", 3600),
     "allow_insecure_issuers": ("true", True),
+    "rate_limits_on_failure": ("allow", "allow"),
     "pepper": (f"1:{SECRET}", f"1:{SECRET}"),
     "kek": (SECRET, SECRET),
 }
@@ -88,6 +89,7 @@ def test_every_setting_can_come_from_the_file() -> None:
         public_url = "https://auth.example.com:8443"
         token_life_s = 60
         issuer_keys_keep_s = 3600
+        rate_limits_on_failure = "allow"
         allow_insecure_issuers = true
         kek = "{SECRET}"
         pepper = "1:{SECRET}"

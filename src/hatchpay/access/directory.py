@@ -196,7 +196,8 @@ def reach(key: KeyRow, roles: dict[str, RoleRow]) -> Reach:
     for role_id in key.role_ids & key.role_units.keys():
         for permission in roles[role_id].permissions - wide:
             scoped[permission] = scoped.get(permission, frozenset()) | key.role_units[role_id]
-    return Reach(wide, key.limits, scoped)
+    counted = bool(key.rate_limits) or any(roles[role_id].rate_limits for role_id in key.role_ids)
+    return Reach(wide, key.limits, scoped, counted)
 
 
 def signing_key_ends(keys: Sequence[SigningKeyRow]) -> dict[str, int]:
@@ -224,6 +225,7 @@ def _stops_us(later: Sequence[SigningKeyRow]) -> int | None:
 
 def user_reach(issuer: IssuerRow, token: TokenUse, roles: Iterable[RoleRow]) -> Reach:
     """All that the issuer's user behind `token` can do; `roles` are those of the tenant that the token names."""
-    named = ((role.name, role.permissions) for role in roles)
-    held = grants_of(issuer.ceiling, named, token.claimed_permissions)
-    return Reach(frozenset(held), Limits().within(token.business_unit_ids))
+    named = list(roles)
+    held = grants_of(issuer.ceiling, ((role.name, role.permissions) for role in named), token.claimed_permissions)
+    counted = any(role.rate_limits for role in named)
+    return Reach(frozenset(held), Limits().within(token.business_unit_ids), counted=counted)

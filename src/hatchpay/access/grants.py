@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from hatchpay.access.directory import KeyRow, RoleRow
-from hatchpay.identity.principal import Principal
+from hatchpay.identity.principal import Bucket, Principal
 
 __all__ = ["Grants", "grants_of_roles", "principal_of"]
 
@@ -41,7 +41,7 @@ def grants_of_roles(roles: Iterable[RoleRow], units: Mapping[str, frozenset[str]
     )
 
 
-def principal_of(key: KeyRow, grants: Grants) -> Principal:
+def principal_of(key: KeyRow, grants: Grants, buckets: tuple[Bucket, ...] = ()) -> Principal:
     """Whoever calls with `key`, whose roles give `grants`."""
     return Principal(
         id=key.id,
@@ -52,4 +52,5 @@ def principal_of(key: KeyRow, grants: Grants) -> Principal:
         grants=grants.held,
         limits=key.limits,
         scoped=grants.scoped,
+        buckets=buckets,
     )

@@ -9,11 +9,14 @@ from ipaddress import ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
+from hatchpay.access.rate_limit import MAX_REQUESTS, MAX_WINDOW_S
 from hatchpay.errors import InvalidInput
+from hatchpay.identity.principal import RateLimit
 from hatchpay.ids import is_uuid
 
 __all__ = [
     "MAX_GRACE_SECONDS",
+    "MAX_RATE_LIMITS",
     "audience",
     "cidrs",
     "claim",
@@ -26,11 +29,15 @@ __all__ = [
     "metadata",
     "name",
     "owner",
+    "rate_limits",
     "timezone",
 ]
 
 MAX_GRACE_SECONDS: Final = 2_592_000
 """30 days."""
+
+MAX_RATE_LIMITS: Final = 5
+"""How many a key, or a role, has at most."""
 
 _LONGEST_URL: Final = 2048
 # The last microsecond that RFC 3339 can write.
@@ -69,6 +76,20 @@ def expiry(value: int | None, now: int) -> int | None:
     if value is not None and not now < value <= _LAST_US:
         raise InvalidInput("the time of expiry must be in the future", field="expires_at")
     return value
+
+
+def rate_limits(value: tuple[RateLimit, ...]) -> tuple[RateLimit, ...]:
+    """The shortest window first."""
+    if len(value) > MAX_RATE_LIMITS:
+        raise InvalidInput(f"there are at most {MAX_RATE_LIMITS} rate limits", field="rate_limits")
+    for limit in value:
+        if not (1 <= limit.requests <= MAX_REQUESTS and 1 <= limit.window_s <= MAX_WINDOW_S):
+            raise InvalidInput(
+                f"a rate limit is 1 to {MAX_REQUESTS} requests in 1 to {MAX_WINDOW_S} seconds", field="rate_limits"
+            )
+    if len({limit.window_s for limit in value}) < len(value):
+        raise InvalidInput("two rate limits have the same window", code="duplicate_window", field="rate_limits")
+    return tuple(sorted(value, key=lambda limit: limit.window_s))
 
 
 def grace(seconds: int) -> int:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from hatchpay.access.directory import KeyRow
+from hatchpay.access.rate_limit import loosen
 from hatchpay.admin import checks, secrets, units
 from hatchpay.admin.paging import DEFAULT_LIMIT, chosen, page
 from hatchpay.admin.ports import Directory
@@ -79,6 +80,7 @@ class Keys:
                 business_unit_ids=units.limit(work, wanted.business_unit_ids, None),
                 allowed_cidrs=checks.cidrs(wanted.allowed_cidrs),
                 metadata=checks.metadata(wanted.metadata),
+                rate_limits=checks.rate_limits(wanted.rate_limits),
                 created_us=work.now,
                 updated_us=work.now,
             )
@@ -119,7 +121,8 @@ class Keys:
             new = _changed(work, old, changes)
             if new == old:
                 return self._shown(work, old, uses)
-            if (new.enabled and not old.enabled) or not old.limits.cover(new.limits):
+            looser = not old.limits.cover(new.limits) or loosen(old.rate_limits, new.rate_limits)
+            if (new.enabled and not old.enabled) or looser:
                 work.demand(work.reach_of(new))
             event = "updated" if new.enabled == old.enabled else "enabled" if new.enabled else "disabled"
             return self._saved(work, old, new, uses, event)
@@ -139,7 +142,8 @@ class Keys:
         expected: IfMatch | None = None,
     ) -> KeyView:
         """Replaces the set. Attaching a role that the key has not got, or for more business units, grants all that the
-        key can do then. A role is attached for the whole tenant unless `business_unit_ids` has units for its id.
+        key can do then, and so does detaching one that limits its rate. A role is attached for the whole tenant unless
+        `business_unit_ids` has units for its id.
         """
         uses = self._uses(key_id)
         if len(role_ids) > _MAX_ROLES:
@@ -169,7 +173,7 @@ class Keys:
         ends_after_us = checks.grace(grace_seconds) * 1_000_000
         with self._changes.by(actor, "api-key.keys.rotate") as work:
             old = work.key(key_id, expected)
-            work.demand(work.reach_of(old))
+            work.demand(work.reach_of(old), counted_alike=work.is_own(old))
             new, text = secrets.rotated(old, self._peppers(), self._randbelow, work.now, work.now + ends_after_us)
             new = msgspec.structs.replace(new, updated_us=work.now)
             work.transaction.save_key(new)
@@ -223,12 +227,17 @@ def save_roles(work: Work, old: KeyRow, new: KeyRow) -> None:
     """Save a key with other roles within `work`. Raises Forbidden for what exceeds the caller, and Conflict for the
     last administrator.
     """
-    if _attaches(old, new):
+    before, after = roles_of(work.transaction, old), roles_of(work.transaction, new)
+    unlimited = any(role.rate_limits for role in before.values() if role.id not in new.role_ids)
+    if unlimited or _attaches(old, new):
         work.demand(work.reach_of(new))
     with work.keeping_an_administrator(work.tenant_id):
         work.transaction.save_key(new)
-    before, after = (role_names(roles_of(work.transaction, key).values(), key.role_units) for key in (old, new))
-    work.record("api-key.keys.roles_set", new.id, {"roles": before}, {"roles": after})
+    facts = (
+        {"roles": role_names(before.values(), old.role_units)},
+        {"roles": role_names(after.values(), new.role_units)},
+    )
+    work.record("api-key.keys.roles_set", new.id, *facts)
 
 
 def remove(work: Work, key: KeyRow) -> None:
@@ -282,6 +291,8 @@ def _changed(work: Work, key: KeyRow, changes: KeyChanges) -> KeyRow:
         wanted["allowed_cidrs"] = checks.cidrs(changes.allowed_cidrs)
     if changes.metadata is not UNSET:
         wanted["metadata"] = checks.metadata(changes.metadata)
+    if changes.rate_limits is not UNSET:
+        wanted["rate_limits"] = checks.rate_limits(changes.rate_limits)
     return msgspec.structs.replace(key, **wanted)
 
 

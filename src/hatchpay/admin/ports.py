@@ -64,7 +64,9 @@ class DirectoryView(Protocol):
         ...
 
     def administrators(self, tenant_id: str) -> int:
-        """How many keys are enabled, live, unexpiring, unrestricted, and hold built-in admin, tenant-wide."""
+        """How many keys are enabled, live, unexpiring, unrestricted, of no limited rate, and hold built-in admin,
+        tenant-wide.
+        """
         ...
 
     def administrator_keys(self, tenant_id: str) -> list[KeyRow]:

@@ -17,6 +17,7 @@ from hatchpay.admin.views import (
     PermissionView,
     PolicyView,
     PreviousSecretView,
+    RateLimitView,
     RoleReference,
     RoleView,
     TenantView,
@@ -24,6 +25,7 @@ from hatchpay.admin.views import (
 from hatchpay.audit.ports import KeyUsage
 from hatchpay.clock import format_time
 from hatchpay.errors import UnusableKey
+from hatchpay.identity.principal import RateLimit
 from hatchpay.tokens.apikey import encode_id
 from hatchpay.tokens.jwks import KeySet
 
@@ -64,6 +66,7 @@ def key_view(key: KeyRow, roles: Mapping[str, RoleRow], uses: Sequence[KeyUsage]
         business_unit_ids=key.business_unit_ids,
         allowed_cidrs=key.allowed_cidrs,
         metadata=key.metadata,
+        rate_limits=_rate_limits(key.rate_limits),
         created_at=format_time(key.created_us),
         updated_at=format_time(key.updated_us),
         last_used_at=None if newest is None else format_time(newest.used_us),
@@ -79,6 +82,7 @@ def role_view(role: RoleRow) -> RoleView:
         description=role.description,
         builtin=role.builtin,
         permissions=tuple(sorted(role.permissions)),
+        rate_limits=_rate_limits(role.rate_limits),
     ).tagged(etag(role))
 
 
@@ -175,12 +179,18 @@ def key_facts(key: KeyRow) -> dict[str, object]:
         "business_unit_ids": key.business_unit_ids,
         "allowed_cidrs": key.allowed_cidrs,
         "metadata": key.metadata,
+        "rate_limits": msgspec.to_builtins(_rate_limits(key.rate_limits)),
     }
 
 
 def role_facts(role: RoleRow) -> dict[str, object]:
     """What an audit event tells of a role."""
-    return {"name": role.name, "description": role.description, "permissions": sorted(role.permissions)}
+    return {
+        "name": role.name,
+        "description": role.description,
+        "permissions": sorted(role.permissions),
+        "rate_limits": msgspec.to_builtins(_rate_limits(role.rate_limits)),
+    }
 
 
 def role_names(roles: Iterable[RoleRow], units: Mapping[str, frozenset[str]] = _NO_UNITS) -> list[dict[str, object]]:
@@ -228,6 +238,10 @@ def _previous(key: KeyRow, uses: Sequence[KeyUsage], now: int) -> tuple[Previous
 
 def _sorted(values: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(sorted(values))
+
+
+def _rate_limits(limits: Iterable[RateLimit]) -> tuple[RateLimitView, ...]:
+    return tuple(RateLimitView(limit.requests, limit.window_s) for limit in limits)
 
 
 def _time(us: int | None) -> str | None:

@@ -1,8 +1,8 @@
 """Roles: read by all who may, and custom ones made, changed and deleted.
 
-A role that gains a permission grants it to every key that holds the role, in the business units for which it does, so
-the caller must hold all that those keys can do afterwards. A change that only takes permissions away, or only renames,
-is free.
+A role that gains a permission, or limits the rate less, grants to every key that holds the role, in the business units
+for which it does, so the caller must hold all that those keys can do afterwards. A change that only takes permissions
+away, or only renames, is free.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hatchpay.access.directory import RoleRow
+from hatchpay.access.rate_limit import loosen
 from hatchpay.access.role import BUILTIN_ROLES, OPERATOR_ROLE
 from hatchpay.admin import checks
 from hatchpay.admin.paging import DEFAULT_LIMIT, page
@@ -61,7 +62,7 @@ class Roles:
             return role_view(define(work, draft))
 
     def update(self, actor: Actor, role_id: str, draft: RoleDraft, expected: IfMatch | None = None) -> RoleView:
-        """Replaces name, description and permissions."""
+        """Replaces name, description, permissions and rate limits."""
         checks.identifier(role_id, "role_id")
         with self._changes.by(actor, "access.roles.update") as work:
             old = custom(work.role(role_id, expected))
@@ -77,6 +78,8 @@ class Roles:
             role = custom(work.role(role_id, expected))
             if work.transaction.keys_holding([role_id]):
                 raise Conflict("API keys hold this role; detach it first", code="role_in_use")
+            if role.rate_limits:
+                _demand_all_of_users(work)
             work.transaction.remove_role(role)
             work.record("access.roles.deleted", role_id, role_facts(role), {})
 
@@ -93,12 +96,16 @@ def define(work: Work, draft: RoleDraft, rate_limits: tuple[RateLimit, ...] = ()
 
 def replace(work: Work, old: RoleRow, new: RoleRow) -> None:
     """Save a changed role within `work`. Raises as `Roles.update`."""
-    work.transaction.save_role(new)
+    with work.keeping_an_administrator(work.tenant_id):
+        work.transaction.save_role(new)
+    looser = loosen(old.rate_limits, new.rate_limits)
     if new.name != old.name:
         _demand_for_users(work, new.permissions)
+    if looser or (old.rate_limits and new.name != old.name):
+        _demand_all_of_users(work)
     for key in work.transaction.keys_holding([old.id]):
         work.demand_units(key.role_units.get(old.id, key.business_unit_ids))
-    if not new.permissions <= old.permissions:
+    if looser or not new.permissions <= old.permissions:
         work.demand_held(new.permissions)
         _demand_for_users(work, new.permissions)
         for key in work.transaction.keys_holding([old.id]):
@@ -123,6 +130,13 @@ def _demand_for_users(work: Work, permissions: frozenset[str]) -> None:
             work.demand(Reach(permissions & issuer.ceiling, Limits()))
 
 
+def _demand_all_of_users(work: Work) -> None:
+    """Who lifts a limit of users' rate grants whatever they can do, by this role or another."""
+    for issuer in work.transaction.issuers(work.tenant_id):
+        if issuer.claims.roles is not None:
+            work.demand(Reach(issuer.ceiling, Limits()))
+
+
 def _drafted(work: Work, draft: RoleDraft, role_id: str, created_us: int) -> RoleRow:
     name = checks.name(draft.name)
     # A lookalike of a built-in role would deceive whoever reads a list of roles.
@@ -139,6 +153,7 @@ def _drafted(work: Work, draft: RoleDraft, role_id: str, created_us: int) -> Rol
         name=name,
         description=checks.description(draft.description),
         permissions=wanted,
+        rate_limits=checks.rate_limits(draft.rate_limits),
         created_us=created_us,
         updated_us=work.now,
     )

@@ -9,7 +9,7 @@ from typing import Generic, Literal, Self, TypeVar
 
 import msgspec
 
-from hatchpay.identity.principal import Principal
+from hatchpay.identity.principal import Principal, RateLimit
 from hatchpay.tokens.apikey import Environment
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "PermissionView",
     "PolicyView",
     "PreviousSecretView",
+    "RateLimitView",
     "RoleDraft",
     "RoleReference",
     "RoleView",
@@ -74,6 +75,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     business_unit_ids: tuple[str, ...] | None = None
     allowed_cidrs: tuple[str, ...] | None = None
     metadata: dict[str, str] = {}
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class KeyChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,12 @@ class KeyChanges(msgspec.Struct, frozen=True, kw_only=True):
     business_unit_ids: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET
     allowed_cidrs: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET
     metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    rate_limits: tuple[RateLimit, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RateLimitView(msgspec.Struct, frozen=True):
+    requests: int
+    window_seconds: int
 
 
 class RoleReference(msgspec.Struct, frozen=True):
@@ -122,6 +130,7 @@ class KeyView(Versioned, frozen=True, kw_only=True):
     business_unit_ids: tuple[str, ...] | None
     allowed_cidrs: tuple[str, ...] | None
     metadata: dict[str, str]
+    rate_limits: tuple[RateLimitView, ...]
     created_at: str
     updated_at: str
     last_used_at: str | None
@@ -146,6 +155,7 @@ class RoleDraft(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str = ""
     permissions: tuple[str, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class RoleView(Versioned, frozen=True, kw_only=True):
@@ -154,6 +164,7 @@ class RoleView(Versioned, frozen=True, kw_only=True):
     description: str
     builtin: bool
     permissions: tuple[str, ...]
+    rate_limits: tuple[RateLimitView, ...]
 
 
 class PermissionView(msgspec.Struct, frozen=True, kw_only=True):

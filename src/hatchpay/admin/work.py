@@ -66,14 +66,25 @@ class Work:
     def reach_of(self, key: KeyRow) -> Reach:
         return reach(key, roles_of(self.transaction, key))
 
-    def demand(self, granted: Reach) -> None:
-        """Raises Forbidden where the caller does not hold all of what is about to be granted."""
+    def is_own(self, key: KeyRow) -> bool:
+        """Whether the caller calls with this very key, itself or by a token of it."""
+        return self.actor.principal.kind == "api_key" and self.actor.principal.key_id == key.id
+
+    def demand(self, granted: Reach, *, counted_alike: bool = False) -> None:
+        """Raises Forbidden where the caller does not hold all of what is about to be granted.
+
+        A caller of a limited rate grants nothing, whatever the limits of what it would grant to: a second key is a
+        second allowance. `counted_alike`: what is granted counts in the caller's own buckets.
+        """
+        if not counted_alike:
+            self._demand_free_rate()
         _refuse(self.reach.lacks(granted))
         if not self.reach.limits.cover(granted.limits):
             raise Forbidden("this reaches beyond the limits of the caller", code="grant_exceeds_caller")
 
     def demand_held(self, permissions: frozenset[str]) -> None:
         """Raises Forbidden where the caller does not hold all of `permissions`, each in some business unit at least."""
+        self._demand_free_rate()
         _refuse(sorted(permissions - self.reach.held))
 
     def demand_units(self, unit_ids: Iterable[str] | None) -> None:
@@ -82,6 +93,10 @@ class Work:
         """
         if not within_units(self.limits, unit_ids):
             raise Forbidden("this concerns business units that are not the caller's", code="grant_exceeds_caller")
+
+    def _demand_free_rate(self) -> None:
+        if self.reach.counted:
+            raise Forbidden("a caller of a limited rate grants nothing", code="grant_exceeds_caller")
 
     @contextmanager
     def keeping_an_administrator(self, tenant_id: str) -> Iterator[None]:
@@ -200,7 +215,8 @@ def _authority(view: DirectoryView, actor: Actor, now: int) -> Reach:
     if token is None:
         return held
     if token.issuer_id is not None:
-        held = held.only(_users_authority(view, principal, token).permissions)
+        users = _users_authority(view, principal, token)
+        held = msgspec.structs.replace(held.only(users.permissions), counted=held.counted or users.counted)
     return (held if token.permissions is None else held.only(token.permissions)).within(token.business_unit_ids)
 
 

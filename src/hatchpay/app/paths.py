@@ -26,6 +26,7 @@ class DataDirectory:
         self.ledger = self.root / "ledger.db"
         self.instances = self.root / "instances"
         self.secrets = self.root / "secrets"
+        self.limits = self.root / "limits"
 
     def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
         """None of them is begun anew while something in `directory` depends on it."""

@@ -20,6 +20,7 @@ from hatchpay.clock import wall_us
 from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
 from hatchpay.gate.addresses import Proxies
 from hatchpay.gate.admission import Admission
+from hatchpay.gate.allowance import Meter
 from hatchpay.gate.exchange import Application, Parts
 from hatchpay.gate.metrics import Metrics
 from hatchpay.gate.middleware import Gate
@@ -28,6 +29,7 @@ from hatchpay.identity.ports import Trust
 from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import new_id
 from hatchpay.settings import Settings
+from hatchpay.store.counters import FileCounters
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
@@ -74,6 +76,8 @@ class Runtime:
         self.token_authenticator = TokenAuthenticator(
             lambda: self.snapshots.current, wall_us, self._keeper.want, keep_s=settings.issuer_keys_keep_s
         )
+        self._counters = FileCounters(self.paths.limits)
+        self._meter = Meter(self._counters, allow_on_failure=settings.rate_limits_on_failure == "allow")
         self._routes = merge({"the application": catalogue.routes, "HatchPay": control_routes or RouteTable(())})
         self._proxies = Proxies(settings.proxy_networks)
         self._rehashes: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue(_MOST_REHASHES)
@@ -93,6 +97,7 @@ class Runtime:
             is_current=self._is_current,
             rules=lambda: self.snapshots.rules,
             clock=wall_us,
+            meter=self._meter,
         )
         key = self.secrets.fingerprint_key()
         return Gate(app, Parts(admission, self.recorder, wall_us, new_id, key, self.metrics.observe), control)
@@ -130,6 +135,7 @@ class Runtime:
         if self._poller is not None:
             await asyncio.to_thread(self._poller.join)
         await self.recorder.close()
+        self._counters.close()
         self.directory.close()
 
     async def changed(self) -> None:

@@ -79,6 +79,7 @@ KEY: Final[Example] = {
     "business_unit_ids": None,
     "allowed_cidrs": None,
     "metadata": {},
+    "rate_limits": [{"requests": 100, "window_seconds": 60}],
     "created_at": _MADE,
     "updated_at": _MADE,
     "last_used_at": None,
@@ -91,6 +92,7 @@ CHANGE_KEY: Final[Example] = {
     "expires_at": "2027-01-31T09:30:00Z",
     "allowed_cidrs": ["192.0.2.0/24"],
     "metadata": {"cost_center": "4711"},
+    "rate_limits": [{"requests": 100, "window_seconds": 60}, {"requests": 50_000, "window_seconds": 2_592_000}],
 }
 SET_KEY_ROLES: Final[Example] = {"role_ids": [_ROLE_ID], "business_unit_ids": {_ROLE_ID: [UNIT_ID]}}
 KEY_WITH_ROLE: Final[Example] = {
@@ -117,6 +119,7 @@ DEFINE_ROLE: Final[Example] = {
     "name": "Till",
     "description": "Takes payments and looks them up",
     "permissions": ["payment-proxy.transactions.create", "payment-proxy.transactions.read"],
+    "rate_limits": [{"requests": 20, "window_seconds": 1}],
 }
 ROLE: Final[Example] = {"id": _ROLE_ID, **DEFINE_ROLE, "builtin": False}
 DEFINE_POLICY: Final[Example] = {

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import Field, StringConstraints
 
+from hatchpay.access.rate_limit import MAX_REQUESTS, MAX_WINDOW_S
 from hatchpay.admin.advice_views import AdviceWish
+from hatchpay.admin.checks import MAX_RATE_LIMITS
 from hatchpay.admin.explain_views import Circumstances, Question
 from hatchpay.admin.policies import MAX_POLICY_BYTES
 from hatchpay.admin.token_views import IssuerChanges, NewIssuer
@@ -18,6 +20,7 @@ from hatchpay.control.json_body import Body
 from hatchpay.control.rehearse_models import Rehearse
 from hatchpay.errors import InvalidInput
 from hatchpay.identity.issuer import ClaimsMapping
+from hatchpay.identity.principal import RateLimit
 
 __all__ = [
     "MAX_GRACE_SECONDS",
@@ -31,6 +34,7 @@ __all__ = [
     "DefinePolicy",
     "DefineRole",
     "ExplainAccess",
+    "LimitRate",
     "MapClaims",
     "Rehearse",
     "RotateKey",
@@ -59,6 +63,16 @@ Metadata = Annotated[
 ]
 
 
+class LimitRate(Body):
+    """At most that many requests in any window that follows a rest; a quota is one with a long window."""
+
+    requests: int = Field(ge=1, le=MAX_REQUESTS)
+    window_seconds: int = Field(ge=1, le=MAX_WINDOW_S, description="At most 31 days")
+
+
+RateLimits = Annotated[list[LimitRate], Field(max_length=MAX_RATE_LIMITS)]
+
+
 class CreateKey(Body):
     """A new API key. It holds no role, and may do nothing until one is attached."""
 
@@ -70,6 +84,7 @@ class CreateKey(Body):
     business_unit_ids: UnitIds | None = Field(default=None, description="The only units it acts for; null for all")
     allowed_cidrs: Cidrs | None = Field(default=None, description="The only networks it works from; null for all")
     metadata: Metadata = Field(default={}, description="Free labels")
+    rate_limits: RateLimits = Field(default=[], description="Each of another window; none for no limit")
 
     def new_key(self) -> NewKey:
         return NewKey(
@@ -81,6 +96,7 @@ class CreateKey(Body):
             business_unit_ids=_tuple(self.business_unit_ids),
             allowed_cidrs=_tuple(self.allowed_cidrs),
             metadata=dict(self.metadata),
+            rate_limits=_limits(self.rate_limits),
         )
 
 
@@ -104,6 +120,7 @@ class ChangeKey(Body):
     business_unit_ids: UnitIds | None = _kept("The only units it acts for; null for all")
     allowed_cidrs: Cidrs | None = _kept("The only networks it works from; null for all")
     metadata: Metadata = _kept("Free labels; replaces all of them")
+    rate_limits: RateLimits = _kept("Each of another window; replaces all of them")
 
     def changes(self) -> KeyChanges:
         """Raises InvalidInput where there are none."""
@@ -112,6 +129,8 @@ class ChangeKey(Body):
             raise InvalidInput(f"the body must hold at least one of {', '.join(type(self).model_fields)}")
         if "expires_at" in given:
             given["expires_at_us"] = _us(given.pop("expires_at"))
+        if "rate_limits" in given:
+            given["rate_limits"] = _limits(given["rate_limits"])
         return msgspec.convert(given, KeyChanges)
 
 
@@ -141,9 +160,15 @@ class DefineRole(Body):
     name: Name
     description: Description = ""
     permissions: list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] = Field(max_length=1000)
+    rate_limits: RateLimits = Field(default=[], description="For each key or user that holds the role, apart")
 
     def draft(self) -> RoleDraft:
-        return RoleDraft(name=self.name, description=self.description, permissions=tuple(self.permissions))
+        return RoleDraft(
+            name=self.name,
+            description=self.description,
+            permissions=tuple(self.permissions),
+            rate_limits=_limits(self.rate_limits),
+        )
 
 
 class DefinePolicy(Body):
@@ -307,6 +332,10 @@ class CreateTenant(Body):
     """A new tenant, to be onboarded with its built-in roles and its first admin key."""
 
     name: Name
+
+
+def _limits(values: list[LimitRate]) -> tuple[RateLimit, ...]:
+    return tuple(RateLimit(value.requests, value.window_seconds) for value in values)
 
 
 def _us(text: str | None) -> int | None:

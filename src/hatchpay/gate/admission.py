@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from hatchpay.access.rules import NO_RULES, FieldValue, Rules
 from hatchpay.clock import Clock, wall_us
 from hatchpay.errors import Forbidden, HatchPayError, MalformedRequest, Unauthenticated, Unavailable
 from hatchpay.gate.addresses import Proxies
+from hatchpay.gate.allowance import BUSY, PAUSES_S, Header, Meter
 from hatchpay.gate.fields import fields_in_body
 from hatchpay.gate.request import RequestHead
 from hatchpay.gate.units import unit_in_body, unit_in_head
@@ -62,6 +64,13 @@ class Verdict(msgspec.Struct, gc=False):
     decision: Decision = _UNDECIDED
     refusal: HatchPayError | None = None
     wait: Callable[[], Awaitable[None]] | None = None
+    uncounted: bool = False
+    allowance: tuple[Header, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to wait for: `settle` has the last word."""
+        return self.uncounted or self.wait is not None
 
     def identify(self, outcome: Authenticated | Invalid) -> None:
         if isinstance(outcome, Authenticated):
@@ -78,6 +87,7 @@ class Verdict(msgspec.Struct, gc=False):
 class Admission:
     """Stateless but for what it is given. `only_proxies` refuses every peer that is no declared proxy; while
     `is_current` is False, what asks for a permission or a credential is refused, since it may have been revoked.
+    `meter` counts whoever has a limited rate.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class Admission:
         is_current: Callable[[], bool] = lambda: True,
         rules: Callable[[], Rules] = lambda: NO_RULES,
         clock: Clock = wall_us,
+        meter: Meter | None = None,
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._of_keys = tuple(one for one in authenticators if not one.bearer_only)
@@ -99,6 +110,7 @@ class Admission:
         self._is_current = is_current
         self._rules = rules
         self._clock = clock
+        self._meter = meter or Meter()
 
     def judge(self, head: RequestHead, refusal: HatchPayError | None = None) -> Verdict:
         """Everything that can be decided without the body. A `refusal` that is sure already is only attributed."""
@@ -122,19 +134,33 @@ class Admission:
         return verdict
 
     async def settle(self, head: RequestHead, verdict: Verdict) -> None:
-        """Waits for what an authenticator has asked for, and judges once more, finally."""
-        if verdict.wait is None:
-            return
-        await verdict.wait()
-        verdict.refusal = verdict.claimed = None
-        self._admit(head, extract(head.values(b"x-api-key"), head.values(b"authorization")), verdict)
-        verdict.wait = None
+        """Waits for what an authenticator has asked for, and then until the request can be counted, and judges once
+        more, finally.
+        """
+        if verdict.wait is not None:
+            await verdict.wait()
+            self._admit_again(head, verdict)
+            verdict.wait = None
+        for pause_s in PAUSES_S:
+            if not verdict.uncounted:
+                break
+            await asyncio.sleep(pause_s)
+            self._admit_again(head, verdict, last=pause_s == PAUSES_S[-1])
+            verdict.wait = None
 
-    def _admit(self, head: RequestHead, credential: str | None, verdict: Verdict) -> None:
+    def _admit_again(self, head: RequestHead, verdict: Verdict, *, last: bool = False) -> None:
+        """As if nothing were known yet: what was good a while ago may have ended."""
+        verdict.refusal = verdict.claimed = verdict.principal = verdict.secret_version = None
+        verdict.uncounted = False
+        self._admit(head, extract(head.values(b"x-api-key"), head.values(b"authorization")), verdict, last=last)
+
+    def _admit(self, head: RequestHead, credential: str | None, verdict: Verdict, *, last: bool = False) -> None:
         verdict.match = self._routes.match(head.method, head.path)
         if credential is not None:
             knowing = self._of_keys if b"x-api-key" in head.watched else self._authenticators
             if not self._authenticate(credential, knowing, verdict):
+                return
+            if verdict.principal is not None and verdict.principal.buckets and not self._count(verdict, last):
                 return
         self._decide(verdict)
         if verdict.refusal is None and verdict.match is not None:
@@ -200,6 +226,28 @@ class Admission:
             verdict.wait = None
             return True
         verdict.deny(Decision("deny", outcome.reason), Unauthenticated(_DETAILS[outcome.public], code=outcome.public))
+        return False
+
+    def _count(self, verdict: Verdict, last: bool) -> bool:
+        """False where the request ends here, or has to wait. What is open, or asks for a credential of its own, is not
+        counted; what would be refused for other reasons is, or it could be tried without end.
+        """
+        principal, match = verdict.principal, verdict.match
+        if principal is None or (match is not None and match.route.access != "permission") or not self._is_current():
+            return True
+        try:
+            allowance = self._meter.count(principal.buckets, self._clock(), last=last)
+        except Unavailable as error:
+            verdict.deny(Decision("deny", error.code), error)
+            return False
+        if allowance is None:
+            verdict.uncounted = True
+            verdict.deny(Decision("deny", BUSY.code), BUSY)
+            return False
+        verdict.allowance = allowance.headers
+        if allowance.refusal is None or allowance.lacking is None:
+            return True
+        verdict.deny(Decision("deny", "rate_limited", f"limit:{allowance.lacking.source}"), allowance.refusal)
         return False
 
     def _decide(self, verdict: Verdict) -> None:

@@ -27,6 +27,7 @@ from hatchpay.clock import Clock
 from hatchpay.errors import AuditUnavailable, HatchPayError, Unavailable
 from hatchpay.gate.account import Account
 from hatchpay.gate.admission import Admission
+from hatchpay.gate.allowance import ALLOWANCE_HEADERS
 from hatchpay.gate.body import Intake, Receive
 from hatchpay.gate.caller import Caller
 from hatchpay.gate.problems import REQUEST_ID_HEADER, Message, problem_messages
@@ -131,7 +132,7 @@ class Exchange:
     async def run(self, app: Application) -> None:
         verdict = self._verdict
         try:
-            if verdict.wait is not None:
+            if verdict.is_open:
                 await self._parts.admission.settle(self._head, verdict)
             if not (self._is_free or await self._admitted()):
                 return
@@ -205,16 +206,18 @@ class Exchange:
         if not isinstance(status, int) or not 200 <= status <= 599:
             raise ResponseAborted("the application answered with a status that is none")
         headers = []
+        allowance = self._verdict.allowance
         for name, value in message.get("headers", ()):
             if _UNSENDABLE.search(name) or _UNSENDABLE.search(value):
                 raise ResponseAborted("the application answered with a header that cannot be sent")
             lowered = name.lower()
-            if lowered == REQUEST_ID_HEADER:
+            if lowered == REQUEST_ID_HEADER or (allowance and lowered in ALLOWANCE_HEADERS):
                 continue
             if lowered == b"content-length":
                 self._expected = int(value)
             headers.append((name, value))
         headers.append((REQUEST_ID_HEADER, self._account.request_id.encode()))
+        headers += allowance
         self._start = {**message, "headers": headers}
         self._account.status = status
         if self._is_bodiless:
@@ -350,7 +353,7 @@ class Exchange:
         self._replace(refusal)
 
     def _replace(self, refusal: HatchPayError) -> None:
-        self._held = list(problem_messages(refusal, self._account.request_id))
+        self._held = list(problem_messages(refusal, self._account.request_id, self._verdict.allowance))
         self._account.status = refusal.status
         self._account.response_size = len(self._held[1]["body"])
 

@@ -14,6 +14,7 @@ import msgspec
 
 from hatchpay.errors import InvalidToken
 from hatchpay.identity.authenticator import Authenticated
+from hatchpay.identity.buckets import buckets_of_user
 from hatchpay.identity.issuer import grants_of
 from hatchpay.identity.ports import KeyEntry, Snapshot
 from hatchpay.identity.principal import Limits, Principal, TokenUse
@@ -109,6 +110,7 @@ def _of_key(claims: OwnClaims, entry: KeyEntry, limits: Limits) -> Principal:
         limits=limits,
         token=_use(claims),
         scoped={name: units for name, units in owner.scoped.items() if name in claims.permissions},
+        buckets=owner.buckets,
     )
 
 
@@ -131,6 +133,9 @@ def _of_user(claims: OwnClaims, entry: KeyEntry, limits: Limits, snapshot: Snaps
         limits=limits,
         token=_use(claims),
         scoped=scoped,
+        # In those of both: else whoever has one kind of credential would escape its limits by the other.
+        buckets=owner.buckets
+        + buckets_of_user(snapshot.trust.role_limits, owner.tenant_id, issuer.id, claims.sub, claims.roles),
     )
 
 

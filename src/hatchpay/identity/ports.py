@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from hatchpay.clock import earliest
+from hatchpay.identity.buckets import LimitSource
 from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.identity.principal import Principal
 from hatchpay.tokens.digest import Peppers
@@ -100,7 +101,8 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `urls` are those under which this installation serves, each an `iss` and `aud` of its own tokens; `own` its signing
     keys by kid, in the order in which they sign; `issuers` the others' by their id; `revoked` maps a token's id to the
-    microsecond of its end; `roles` a tenant's id and a role's name to what the role holds.
+    microsecond of its end; `roles` a tenant's id and a role's name to what the role holds, and `role_limits` to its
+    rate limits, where it has any.
     """
 
     urls: frozenset[str] = frozenset()
@@ -108,6 +110,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     issuers: Mapping[str, IssuerEntry] = {}
     revoked: Mapping[str, int] = {}
     roles: Mapping[tuple[str, str], frozenset[str]] = {}
+    role_limits: Mapping[tuple[str, str], LimitSource] = {}
 
     @cached_property
     def by_name(self) -> Mapping[str, tuple[IssuerEntry, ...]]:

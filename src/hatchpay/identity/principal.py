@@ -10,7 +10,7 @@ import msgspec
 
 from hatchpay.tokens.apikey import Environment
 
-__all__ = ["IPNetwork", "Limits", "Principal", "RateLimit", "Reach", "TokenUse"]
+__all__ = ["Bucket", "IPNetwork", "Limits", "Principal", "RateLimit", "Reach", "TokenUse"]
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -52,8 +52,22 @@ class RateLimit(msgspec.Struct, frozen=True):
     window_s: int
 
 
+class Bucket(msgspec.Struct, frozen=True):
+    """A token bucket of one caller.
+
+    `id` has 16 bytes, of which the first eight are the same in all buckets of a caller, and no other's. `source` is
+    `key` or `role:<name>`; `policy` tells it from the caller's other buckets, in printable ASCII without quotation
+    marks and backslashes.
+    """
+
+    id: bytes
+    source: str
+    policy: str
+    limit: RateLimit
+
+
 class Reach(msgspec.Struct, frozen=True):
-    """All that somebody can do: what they hold, and within which limits.
+    """All that somebody can do: what they hold, and within which limits. `counted`: at a limited rate.
 
     `scoped` are the permissions that are held for chosen business units only, none of them among `permissions`; they
     are of use where the limits allow those units.
@@ -62,6 +76,7 @@ class Reach(msgspec.Struct, frozen=True):
     permissions: frozenset[str]
     limits: Limits
     scoped: Mapping[str, frozenset[str]] = {}
+    counted: bool = False
 
     @property
     def held(self) -> frozenset[str]:
@@ -91,11 +106,11 @@ class Reach(msgspec.Struct, frozen=True):
     def only(self, permissions: frozenset[str]) -> Reach:
         """Without any other permission."""
         scoped = {name: units for name, units in self.scoped.items() if name in permissions}
-        return Reach(self.permissions & permissions, self.limits, scoped)
+        return Reach(self.permissions & permissions, self.limits, scoped, self.counted)
 
     def within(self, unit_ids: frozenset[str] | None) -> Reach:
         """In no other business units than those (None: any)."""
-        return Reach(self.permissions, self.limits.within(unit_ids), self.scoped)
+        return Reach(self.permissions, self.limits.within(unit_ids), self.scoped, self.counted)
 
 
 class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +138,7 @@ class Principal(msgspec.Struct, frozen=True):
     `grants` maps each permission that the caller holds to the rule that gives it, such as `role:viewer`. `scoped` has
     those that it holds for chosen business units only, and what gives them there; none of them is among `grants`.
     `id` is the key's id, `user:<id>` for a user of a trusted issuer, or `local:<uid>` for somebody with access to the
-    data directory. `token` is set where a token was the credential.
+    data directory. `token` is set where a token was the credential. `buckets` are what its requests are counted in.
     """
 
     id: str
@@ -140,6 +155,8 @@ class Principal(msgspec.Struct, frozen=True):
     def held(self) -> list[str]:
         """All permissions that it holds somewhere, by name."""
         return sorted({*self.grants, *self.scoped})
+
+    buckets: tuple[Bucket, ...] = ()
 
     @property
     def business_unit_ids(self) -> frozenset[str] | None:

@@ -16,6 +16,7 @@ from hatchpay.clock import Clock, earliest
 from hatchpay.errors import InvalidToken
 from hatchpay.identity import issuer, own_token
 from hatchpay.identity.authenticator import NOT_MINE, Authenticated, Invalid, Outcome, Unsettled
+from hatchpay.identity.buckets import buckets_of_user
 from hatchpay.identity.issuer import User
 from hatchpay.identity.own_token import OwnClaims
 from hatchpay.identity.ports import IssuerEntry, Snapshot
@@ -260,6 +261,7 @@ def user_principal(
             claimed_permissions=user.permissions,
             issued_us=issued_us,
         ),
+        buckets=buckets_of_user(snapshot.trust.role_limits, tenant_id, trusted.id, user.id, user.role_names),
     )
 
 

@@ -125,7 +125,7 @@ class SqlView(TokenView):
         return {version: count for version, count in self._connection.execute(query)}  # noqa: C416
 
     def administrators(self, tenant_id: str) -> int:
-        """How many keys can administer the whole tenant, from anywhere, for ever."""
+        """How many keys can administer the whole tenant, from anywhere, for ever, and as often as they want."""
         return len(self._administrator_ids(tenant_id))
 
     def administrator_keys(self, tenant_id: str) -> list[KeyRow]:
@@ -133,6 +133,13 @@ class SqlView(TokenView):
         return list(self.load_keys(self._administrator_ids(tenant_id)))
 
     def _administrator_ids(self, tenant_id: str) -> list[str]:
+        counted = (
+            select(key_roles.c.key_id)
+            .join(roles, roles.c.id == key_roles.c.role_id)
+            .where(key_roles.c.key_id == api_keys.c.id, roles.c.rate_limits != "[]")
+            .correlate(api_keys)
+            .exists()
+        )
         query = (
             select(api_keys.c.id)
             .join(key_roles, key_roles.c.key_id == api_keys.c.id)
@@ -146,6 +153,8 @@ class SqlView(TokenView):
                 api_keys.c.business_unit_ids.is_(None),
                 api_keys.c.allowed_cidrs.is_(None),
                 key_roles.c.business_unit_ids.is_(None),
+                api_keys.c.rate_limits == "[]",
+                ~counted,
                 roles.c.builtin,
                 roles.c.name == "admin",
             )

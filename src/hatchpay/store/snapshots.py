@@ -18,12 +18,14 @@ from hatchpay.access.grants import Grants, grants_of_roles, principal_of
 from hatchpay.access.permission import Permission
 from hatchpay.access.rules import NO_RULES, Rules
 from hatchpay.errors import SettingsError
+from hatchpay.identity.buckets import buckets_of_key
 from hatchpay.identity.ports import KeyEntry, KeyState, SecretEntry, Snapshot, Trust
+from hatchpay.identity.principal import Bucket
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.directory_view import SqlView
 from hatchpay.store.rules import ROLES_OF, RULE_KINDS, compile_rules
 from hatchpay.store.schema import feed
-from hatchpay.store.trust import KINDS, compile_trust
+from hatchpay.store.trust import KINDS, compile_trust, limits_of
 from hatchpay.tokens.apikey import encode_id
 from hatchpay.tokens.digest import Peppers
 
@@ -141,11 +143,16 @@ class DirectorySnapshots:
             if grants is None:
                 roles = [self._roles[role_id] for role_id in row.role_ids]
                 grants = known[held] = grants_of_roles(roles, row.role_units)
-            yield encode_id(row.id), _entry(row, grants)
+            yield encode_id(row.id), _entry(row, grants, self._buckets(row))
+
+    def _buckets(self, key: KeyRow) -> tuple[Bucket, ...]:
+        roles = sorted((self._roles[role_id] for role_id in key.role_ids), key=lambda role: role.name)
+        limited = [limits_of(role) for role in roles if role.rate_limits]
+        return buckets_of_key(key.id, key.rate_limits, limited) if limited or key.rate_limits else ()
 
 
-def _entry(key: KeyRow, grants: Grants) -> KeyEntry:
-    principal = principal_of(key, grants)
+def _entry(key: KeyRow, grants: Grants, buckets: tuple[Bucket, ...]) -> KeyEntry:
+    principal = principal_of(key, grants, buckets)
     state: KeyState = "deleted" if key.deleted_us is not None else "enabled" if key.enabled else "disabled"
     secrets = tuple(SecretEntry(row.version, row.digest, row.pepper_version, row.ends_us) for row in key.secrets)
     return KeyEntry(principal, state, secrets, key.enabled_from_us)

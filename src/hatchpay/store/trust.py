@@ -12,13 +12,14 @@ import msgspec
 
 from hatchpay.access.directory import IssuerRow, RoleRow, SigningKeyRow, signing_key_ends
 from hatchpay.errors import UnusableKey
+from hatchpay.identity.buckets import LimitSource
 from hatchpay.identity.own_token import MAX_LIFE_S
 from hatchpay.identity.ports import IssuerEntry, OwnKey, Trust
 from hatchpay.store.directory_view import SqlView
 from hatchpay.tokens import jwk
 from hatchpay.tokens.jwks import KeySet
 
-__all__ = ["KINDS", "compile_trust"]
+__all__ = ["KINDS", "compile_trust", "limits_of"]
 
 _log: Final = logging.getLogger("hatchpay.directory")
 _US: Final = 1_000_000
@@ -50,7 +51,14 @@ def compile_trust(
         parts["revoked"] = MappingProxyType(_revoked(view, old, None if everything else changed["revocation"]))
     if "role" in changed:
         parts["roles"] = MappingProxyType({(row.tenant_id, row.name): row.permissions for row in roles.values()})
+        parts["role_limits"] = MappingProxyType(
+            {(row.tenant_id, row.name): limits_of(row) for row in roles.values() if row.rate_limits}
+        )
     return msgspec.structs.replace(old, **parts)
+
+
+def limits_of(role: RoleRow) -> LimitSource:
+    return LimitSource(f"role:{role.name}", role.id, role.rate_limits)
 
 
 def _own(rows: Sequence[SigningKeyRow]) -> Iterable[tuple[str, OwnKey]]:

@@ -31,14 +31,14 @@ def test_a_custom_role_is_made_read_replaced_and_deleted(world: World, tenant: T
     assert made.status_code == 201
     role = made.json()
     assert made.headers["location"] == f"/roles/{role['id']}"
-    assert role == TILL | {"id": role["id"], "builtin": False}
+    assert role == TILL | {"id": role["id"], "builtin": False, "rate_limits": []}
     path = f"/roles/{role['id']}"
     assert world.call("GET", path, key=tenant.admin).json() == role
 
     new = {"name": "Till 2", "permissions": ["access.permissions.read", "access.roles.read"]}
     replaced = world.call("PUT", path, key=tenant.admin, json=new)
     assert replaced.status_code == 200
-    assert replaced.json() == new | {"id": role["id"], "builtin": False, "description": ""}
+    assert replaced.json() == new | {"id": role["id"], "builtin": False, "description": "", "rate_limits": []}
 
     assert world.call("DELETE", path, key=tenant.admin).status_code == 204
     assert problem_of(world.call("GET", path, key=tenant.admin)) == (404, "not_found", None)

@@ -80,6 +80,7 @@ def test_every_field_of_a_change_arrives() -> None:
             "business_unit_ids": [UNIT],
             "allowed_cidrs": ["192.0.2.0/24"],
             "metadata": {},
+            "rate_limits": [],
         }
     ).changes()
     assert msgspec.UNSET not in msgspec.structs.astuple(changes)
