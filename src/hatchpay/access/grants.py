@@ -8,7 +8,7 @@ from types import MappingProxyType
 from hatchpay.access.directory import KeyRow, RoleRow
 from hatchpay.identity.principal import Principal
 
-__all__ = ["Grants", "grants_of_roles", "principal_of"]
+__all__ = ["Grants", "grants_of_roles", "principal_of", "principal_with"]
 
 Grants = tuple[tuple[str, ...], Mapping[str, str]]
 """The names of the roles, and each permission with the rule that gives it."""
@@ -33,3 +33,8 @@ def principal_of(key: KeyRow, grants: Grants) -> Principal:
         grants=held,
         limits=key.limits,
     )
+
+
+def principal_with(key: KeyRow, roles: Mapping[str, RoleRow]) -> Principal:
+    """Whoever calls with `key`, whose roles are among `roles` (by id)."""
+    return principal_of(key, grants_of_roles(roles[role_id] for role_id in key.role_ids))

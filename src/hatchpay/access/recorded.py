@@ -8,11 +8,15 @@ from typing import Final, Literal, Protocol
 
 from hatchpay.access.routes import BodyField, Route
 from hatchpay.access.rules import FieldValue
+from hatchpay.errors import MalformedRequest
 
 __all__ = ["ReadFields", "Recorded", "fields_of", "hidden_from_policies", "skipped", "was_refused_at_its_head"]
 
 ReadFields = Callable[[Sequence[BodyField], bytes], Mapping[str, FieldValue]]
-"""Reads the declared fields of a JSON body as the gate does, without those that are missing or of another type."""
+"""Reads the declared fields of a JSON body as the gate does, without those that are missing or of another type.
+
+Raises MalformedRequest for what the gate would not read.
+"""
 
 _HEAD: Final = "permission_missing"
 _PREFIXES: Final = ("business_unit_", "policy_")
@@ -105,7 +109,10 @@ def fields_of(record: Recorded, route: Route, read: ReadFields | None) -> Mappin
         return None if was_refused_at_its_head(record) or record.body_size else _NONE
     if read is None or record.body_digest is not None:
         return None
-    found = read(route.fields, record.body)
+    try:
+        found = read(route.fields, record.body)
+    except MalformedRequest:
+        return None
     if len(record.body) == record.body_size and _MARK.search(record.body) is None:
         return found
     told = all(field.name in found and not _is_marked(found[field.name]) for field in route.fields)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from hatchpay.access.directory import KeyRow, RoleRow
-from hatchpay.access.grants import grants_of_roles, principal_of
+from hatchpay.access.grants import principal_with
 from hatchpay.access.replay import Standing
 from hatchpay.access.rules import Rules
 from hatchpay.admin import checks
@@ -74,7 +74,7 @@ def _key_with_roles(view: DirectoryView, actor: Actor, change: KeyRoles) -> KeyR
         raise InvalidInput("there is no such API key", code="unknown_key", field="key_id")
     if len(view.roles_by_id(tenant_id, role_ids)) < len(role_ids):
         raise InvalidInput("there is no such role in this tenant", code="unknown_role", field="role_ids")
-    return msgspec.structs.replace(key, role_ids=frozenset(role_ids))
+    return msgspec.structs.replace(key, role_ids=frozenset(role_ids), role_units={})
 
 
 def _role_with_permissions(view: DirectoryView, tenant_id: str, change: RolePermissions) -> RoleRow:
@@ -105,8 +105,7 @@ def _with_keys(snapshot: Snapshot, keys: Iterable[KeyRow], roles: Mapping[str, R
         locator = encode_id(key.id)
         entry = snapshot.keys.get(locator)
         if entry is not None:
-            principal = principal_of(key, grants_of_roles(roles[role_id] for role_id in key.role_ids))
-            changed[locator] = msgspec.structs.replace(entry, principal=principal)
+            changed[locator] = msgspec.structs.replace(entry, principal=principal_with(key, roles))
     return msgspec.structs.replace(snapshot, keys={**snapshot.keys, **changed})
 
 
