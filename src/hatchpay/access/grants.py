@@ -10,7 +10,7 @@ import msgspec
 from hatchpay.access.directory import KeyRow, RoleRow
 from hatchpay.identity.principal import Bucket, Principal
 
-__all__ = ["Grants", "grants_of_roles", "principal_of"]
+__all__ = ["Grants", "grants_of_roles", "principal_of", "principal_with"]
 
 
 class Grants(msgspec.Struct, frozen=True):
@@ -54,3 +54,8 @@ def principal_of(key: KeyRow, grants: Grants, buckets: tuple[Bucket, ...] = ()) 
         scoped=grants.scoped,
         buckets=buckets,
     )
+
+
+def principal_with(key: KeyRow, roles: Mapping[str, RoleRow]) -> Principal:
+    """Whoever calls with `key`, whose roles are among `roles` (by id)."""
+    return principal_of(key, grants_of_roles([roles[role_id] for role_id in key.role_ids], key.role_units))

@@ -9,11 +9,23 @@ from typing import Final, Literal, Protocol
 from hatchpay.access.routes import BodyField, Route
 from hatchpay.access.rules import FieldValue
 from hatchpay.errors import MalformedRequest
+from hatchpay.ids import is_uuid
 
-__all__ = ["ReadFields", "Recorded", "fields_of", "hidden_from_policies", "skipped", "was_refused_at_its_head"]
+__all__ = [
+    "ReadFields",
+    "Recorded",
+    "fields_of",
+    "hidden_from_policies",
+    "issued_us",
+    "skipped",
+    "was_refused_at_its_head",
+]
 
 ReadFields = Callable[[Sequence[BodyField], bytes], Mapping[str, FieldValue]]
-"""Reads the declared fields of a JSON body as the gate does, without those that are missing or of another type."""
+"""Reads the declared fields of a JSON body as the gate does, without those that are missing or of another type.
+
+Raises MalformedRequest for what the gate would not read.
+"""
 
 _HEAD: Final = "permission_missing"
 _PREFIXES: Final = ("business_unit_", "policy_")
@@ -90,9 +102,19 @@ def was_refused_at_its_head(record: Recorded) -> bool:
 
 def hidden_from_policies(record: Recorded) -> str | None:
     """What the record does not tell of the caller that any policy may ask for; None where it tells all."""
-    if record.token_id is not None:
+    if record.token_id is not None and issued_us(record) is None:
         return "token_age_not_kept"
     return "caller_not_kept" if _is_marked(record.principal_id or "") else None
+
+
+def issued_us(record: Recorded) -> int | None:
+    """When the token of the request was issued, in microseconds; None for one of another issuer, or for none.
+
+    The id of a token of ours is a UUIDv7 of that very millisecond (RFC 9562, section 5.7).
+    """
+    if record.token_id is None or record.key_id is None or not is_uuid(record.token_id):
+        return None
+    return int(record.token_id[:8] + record.token_id[9:13], 16) * 1000
 
 
 def fields_of(record: Recorded, route: Route, read: ReadFields | None) -> Mapping[str, FieldValue] | None:

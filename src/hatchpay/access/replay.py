@@ -22,6 +22,7 @@ from hatchpay.access.recorded import (
     Recorded,
     fields_of,
     hidden_from_policies,
+    issued_us,
     skipped,
     was_refused_at_its_head,
 )
@@ -146,7 +147,7 @@ class Comparison:
         if hidden is not None:
             return _undecided(hidden)
         body = fields_of(case.record, case.match.route, self._read_fields)
-        return _undecided("body_not_kept") if body is None else self._compared(case, body)
+        return _undecided("body_not_kept") if body is None else self._compared(_dated(case), body)
 
     def _compared(self, case: _Case, body: Mapping[str, FieldValue]) -> Verdict:
         if _both_denied(case):
@@ -198,6 +199,20 @@ def _decision(rules: Rules, principal: Principal, case: _Case, body: Mapping[str
         body=body,
     )
     return denial or decision
+
+
+def _dated(case: _Case) -> _Case:
+    """With the age of the token that this request came with."""
+    issued = issued_us(case.record)
+    if issued is None:
+        return case
+    before, after = (
+        msgspec.structs.replace(
+            principal, token=msgspec.structs.replace(principal.token or TokenUse(id=None), issued_us=issued)
+        )
+        for principal in (case.before, case.after)
+    )
+    return msgspec.structs.replace(case, before=before, after=after)
 
 
 def _both_denied(case: _Case) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from hatchpay.access.directory import KeyRow, RoleRow
-from hatchpay.access.grants import grants_of_roles, principal_of
+from hatchpay.access.grants import principal_with
 from hatchpay.access.replay import Standing
 from hatchpay.access.rules import Rules
 from hatchpay.admin import checks
@@ -106,8 +106,7 @@ def _with_keys(snapshot: Snapshot, keys: Iterable[KeyRow], roles: Mapping[str, R
         locator = encode_id(key.id)
         entry = snapshot.keys.get(locator)
         if entry is not None:
-            principal = principal_of(key, grants_of_roles([roles[role_id] for role_id in key.role_ids], key.role_units))
-            changed[locator] = msgspec.structs.replace(entry, principal=principal)
+            changed[locator] = msgspec.structs.replace(entry, principal=principal_with(key, roles))
     return msgspec.structs.replace(snapshot, keys={**snapshot.keys, **changed})
 
 

@@ -13,6 +13,7 @@ from hatchpay.access.routes import BodyField, Route
 from hatchpay.access.rules import FieldValue
 from hatchpay.audit.record import Record
 from hatchpay.audit.redact import BodyRedactor
+from hatchpay.errors import MalformedRequest
 
 ROUTE = Route(method="POST", template="/", permission="a.b.c", fields=(BodyField("note", "string", "/note"),))
 
@@ -71,3 +72,10 @@ def test_a_body_that_is_not_kept_as_json_is_not_told(content_type: str) -> None:
 def test_a_route_without_fields_needs_no_body() -> None:
     route = Route(method="POST", template="/", permission="a.b.c")
     assert fields_of(recorded(b"whatever", "text/plain"), route, None) == {}
+
+
+def test_a_body_that_the_gate_would_not_read_is_not_told() -> None:
+    def unclear(fields: Sequence[BodyField], body: bytes) -> Mapping[str, FieldValue]:
+        raise MalformedRequest("not one JSON object")
+
+    assert fields_of(recorded(note("tea")), ROUTE, unclear) is None
