@@ -29,6 +29,7 @@ READ = "shop.orders.read"
 CREATE = "shop.orders.create"
 CUSTOMERS = "shop.customers.read"
 ROLES = "access.roles.read"
+LISTED = "access.permissions.read"
 EVERYTHING = [permission.name for permission in (*CONTROL_PERMISSIONS, *SERVED)]
 AGE = 100
 
@@ -193,7 +194,7 @@ class TestRoles:
     def test_where_nothing_was_used_or_all_of_it_nothing_is_proposed(self, scene: Observed, admin: Actor) -> None:
         world = scene.world
         both = world.key(admin, world.role(admin, "a", READ).id, world.role(admin, "b", CREATE).id).view
-        idle = world.key(admin, world.role(admin, "c", READ, CREATE).id).view
+        idle = world.key(admin, world.role(admin, "c", READ, CREATE, ROLES).id).view
         later(scene)
         scene.use(both.id, READ, 1)
         scene.use(both.id, CREATE, 1)
@@ -308,26 +309,33 @@ class TestFindings:
 class TestOfARole:
     def test_all_its_holders_count_together(self, scene: Observed, admin: Actor) -> None:
         world = scene.world
-        role = world.role(admin, "shop", READ, CREATE, CUSTOMERS, ROLES)
+        role = world.role(admin, "shop", READ, CREATE, CUSTOMERS, ROLES, LISTED)
         first, second, idle = (world.key(admin, role.id).view for _ in range(3))
         elsewhere = world.key(admin, world.role_id(admin, "admin")).view
         later(scene)
         scene.use(first.id, READ, 5, 4)
         scene.use(second.id, READ, 3)
         scene.use(second.id, CREATE, 2)
+        scene.use(first.id, LISTED, 9)
+        scene.use(second.id, LISTED, 10)
         scene.use(elsewhere.id, CUSTOMERS, 1)
         advice = scene.advice.of_role(admin, role.id)
-        assert advice.used == (PermissionUse(CREATE, 1, ago(2), ago(2)), PermissionUse(READ, 3, ago(5), ago(3)))
+        assert advice.used == (
+            PermissionUse(LISTED, 2, ago(10), ago(9)),
+            PermissionUse(CREATE, 1, ago(2), ago(2)),
+            PermissionUse(READ, 3, ago(5), ago(3)),
+        )
         assert advice.unused == (ROLES, CUSTOMERS)
         assert advice.used_by_one_key_only == (OnlyUser(CREATE, second.id, "some key"),)
-        assert advice.proposed_role == ProposedRole("shop", (CREATE, READ))
+        assert advice.proposed_role == ProposedRole("shop", (LISTED, CREATE, READ))
+        assert advice.smallest_role is None
         assert advice.key_count == 3
         assert set(advice.keys) == {
-            HolderUse(first.id, "some key", 1, 2, ago(4)),
-            HolderUse(second.id, "some key", 2, 2, ago(2)),
+            HolderUse(first.id, "some key", 2, 3, ago(4)),
+            HolderUse(second.id, "some key", 3, 3, ago(2)),
             HolderUse(idle.id, "some key", 0, 0, None),
         }
-        assert (advice.requests, advice.users) == (4, None)
+        assert (advice.requests, advice.users) == (6, None)
         assert codes(advice) == ["permissions_unused"]
 
     def test_users_of_trusted_issuers_count_by_the_names_of_their_roles(self, scene: Observed, admin: Actor) -> None:
@@ -436,9 +444,12 @@ class TestWhoSeesWhat:
         scene.use(mine.id, CREATE, 1, business_unit_id=there)
         scene.use(others.id, CUSTOMERS, 1, business_unit_id=there)
         scene.use(whole.id, CUSTOMERS, 1)
+        scene.use(whole.id, ROLES, 1)
         scene.use(whole.id, READ, 2, business_unit_id=here)
         caller = world.caller(manager.key)
-        assert [use.permission for use in scene.advice.of_key(caller, mine.id).used] == [ROLES, READ]
+        of_key = scene.advice.of_key(caller, mine.id)
+        assert [use.permission for use in of_key.used] == [ROLES, READ]
+        assert of_key.used_by_this_key_only == (ROLES,)
         for hidden in (others.id, whole.id):
             with pytest.raises(NotFound):
                 scene.advice.of_key(caller, hidden)

@@ -304,6 +304,9 @@ class TestWhoMay:
         )
         refusal = scene.refused(actor, key_id=scene.key.id)
         assert (refusal.code, refusal.permission) == ("grant_exceeds_caller", CREATE)
+        scene.world.role(scene.admin, "till", READ, CREATE)
+        refusal = scene.refused(actor, key_id=scene.key.id)
+        assert (refusal.code, refusal.permission) == ("grant_exceeds_caller", CREATE)
 
     def test_a_caller_of_chosen_units_applies_it_to_keys_of_those(self, scene: Scene) -> None:
         world = scene.world
