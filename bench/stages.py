@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,11 +18,14 @@ from hatchpay.audit.redact import BodyRedactor, redact_headers, redact_url
 from hatchpay.clock import wall_us
 from hatchpay.gate.addresses import Proxies
 from hatchpay.gate.admission import Admission
+from hatchpay.gate.allowance import Meter
 from hatchpay.gate.request import RequestHead
 from hatchpay.identity.authenticator import ApiKeyAuthenticator
+from hatchpay.identity.buckets import buckets_of_key
 from hatchpay.identity.ports import KeyEntry, SecretEntry, Snapshot
-from hatchpay.identity.principal import Principal
+from hatchpay.identity.principal import Bucket, Principal, RateLimit
 from hatchpay.ids import new_id
+from hatchpay.store.counters import FileCounters
 from hatchpay.tokens import apikey
 from hatchpay.tokens.digest import Peppers
 
@@ -74,6 +79,8 @@ def _stages() -> dict[str, Callable[[], Any]]:
     }
     head = RequestHead(scope)
     admission = Admission([authenticator], table, Proxies(()))
+    buckets = buckets_of_key(key.id, (RateLimit(1_000_000_000, 60), RateLimit(1_000_000_000, 86_400)), ())
+    counted = {count: _counted(snapshot, key.locator, table, buckets[:count]) for count in (1, 2)}
     match = table.match("GET", path)
     record: Record = _record()
     encode = msgspec.msgpack.Encoder().encode
@@ -95,8 +102,20 @@ def _stages() -> dict[str, Callable[[], Any]]:
         "match the route among 1,001": lambda: table.match("GET", path),
         "decide": lambda: decide(principal, match),
         "all of admission": lambda: admission.judge(head),
+        "all of admission, counted by one limit": lambda: counted[1].judge(head),
+        "all of admission, counted by two limits": lambda: counted[2].judge(head),
         "redact URL": lambda: redact_url(path.encode(), b""),
         "redact headers": lambda: redact_headers(headers),
         "redact a JSON body of 330 bytes": body,
         "encode the record": lambda: encode(Completion(record)),
     }
+
+
+def _counted(snapshot: Snapshot, locator: str, table: RouteTable, buckets: tuple[Bucket, ...]) -> Admission:
+    """As without limits, for the same key with these buckets."""
+    entry = snapshot.keys[locator]
+    limited = msgspec.structs.replace(entry, principal=msgspec.structs.replace(entry.principal, buckets=buckets))
+    known = msgspec.structs.replace(snapshot, keys={locator: limited})
+    authenticator = ApiKeyAuthenticator(lambda: known, wall_us, lambda *_: None)
+    meter = Meter(FileCounters(Path(tempfile.mkdtemp(), "limits")))
+    return Admission([authenticator], table, Proxies(()), meter=meter)

@@ -123,6 +123,16 @@ def test_a_limit_that_was_changed_goes_on_with_the_same_share_used(make: Make) -
     assert remaining(spend(counters, bucket(100))) == [49]
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns after every few instructions."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_threads_do_not_count_past_each_other(make: Make) -> None:
     counters, results = make(), list[int]()
     barrier = threading.Barrier(4)
@@ -297,6 +307,21 @@ class TestTheFile:
         assert path.stat().st_size == size
         for one in (first, second, third):
             one.close()
+
+    @pytest.mark.parametrize("what", ["empty", "cut", "longer"])
+    def test_whoever_has_it_open_notices_that_it_is_cut_off(self, tmp_path: Path, what: str) -> None:
+        counters = _file(tmp_path)
+        assert allowed(counters, bucket(5), times=3) == 3
+        size = (tmp_path / "limits").stat().st_size
+        os.truncate(tmp_path / "limits", {"empty": 0, "cut": 5000, "longer": size + 1}[what])
+        assert allowed(counters, bucket(5), times=6) == 5
+
+    def test_a_cut_that_was_not_noticed_yet_is_a_failure(self, tmp_path: Path) -> None:
+        counters = FileCounters(tmp_path / "limits", monotonic=lambda: 1.0)
+        spend(counters, bucket(5))
+        os.truncate(tmp_path / "limits", 5000)
+        with pytest.raises(Unavailable):
+            counters.spend([bucket(5)], NOW)
 
     def test_garbage_in_it_lets_nobody_have_more(self, tmp_path: Path) -> None:
         counters = _file(tmp_path)

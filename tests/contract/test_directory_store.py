@@ -14,6 +14,7 @@ from hatchpay.access.directory import KeyRow, RoleRow, SecretRow, TenantRow, Uni
 from hatchpay.access.permission import CONTROL_PERMISSIONS, PLATFORM_PERMISSIONS, Permission
 from hatchpay.audit.record import Change
 from hatchpay.errors import Conflict, DirectoryUnavailable, SettingsError
+from hatchpay.identity.principal import RateLimit
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.directory_transaction import SqlTransaction
@@ -205,6 +206,7 @@ def test_any_number_of_ids_can_be_asked_for(directory: SqlDirectory) -> None:
         {"expires_us": START},
         {"business_unit_ids": ("a",)},
         {"allowed_cidrs": ("192.0.2.0/24",)},
+        {"rate_limits": (RateLimit(1, 60),)},
         {"deleted_us": START},
     ],
     ids=str,

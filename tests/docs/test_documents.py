@@ -31,6 +31,7 @@ def test_the_reference_is_what_the_code_says() -> None:
         "examples/first_steps.sh",
         "examples/tokens.sh",
         "examples/explain.sh",
+        "examples/limits.sh",
         "examples/least_privilege.sh",
         "examples/embedded.py",
     ],
@@ -140,6 +141,27 @@ def test_the_least_privilege_of_the_readme_leaves_what_was_used(tmp_path: Path) 
         "roles 200",
         "keys 403",
     ]
+
+
+def test_the_limit_of_the_readme_lets_three_requests_through(tmp_path: Path) -> None:
+    key = onboard(tmp_path / "var")["api_key"]["key"]
+    with serving(tmp_path / "var") as server:
+        pasted = subprocess.run(
+            ["bash", "-e", "examples/limits.sh"],
+            cwd=ROOT,
+            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
+            text=True,
+            capture_output=True,
+        )
+    assert pasted.returncode == 0, pasted.stderr
+    lines = [line.split(" ") for line in pasted.stdout.splitlines()]
+    assert [(line[0], line[1].rpartition(";")[0]) for line in lines] == [
+        ("200", '"key";r=2'),
+        ("200", '"key";r=1'),
+        ("200", '"key";r=0'),
+        ("429", '"key";r=0'),
+    ]
+    assert [line[2].isdigit() for line in lines] == [False, False, False, True]
 
 
 @contextmanager

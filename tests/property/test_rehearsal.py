@@ -29,8 +29,8 @@ from hatchpay.tokens.apikey import encode_id
 DATA = ("shop.orders.read", "shop.customers.read", "shop.orders.create")
 ROUTES = (
     Route(method="GET", template="/orders", permission=DATA[0]),
-    Route(method="GET", template="/customers/{id}", permission=DATA[1], unit=UnitSource("handler")),
-    Route(method="POST", template="/orders", permission=DATA[2], unit=UnitSource("query", "unit")),
+    Route(method="GET", template="/customers/{id}", permission=DATA[1], unit=(UnitSource("handler"),)),
+    Route(method="POST", template="/orders", permission=DATA[2], unit=(UnitSource("query", "unit"),)),
 )
 TABLE = RouteTable(ROUTES)
 ROLES, KEYS, UNITS = 3, 4, 2

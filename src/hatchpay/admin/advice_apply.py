@@ -6,7 +6,7 @@ policies. Nobody loses what was used: that is looked up once more at the moment 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -21,6 +21,7 @@ from hatchpay.admin.roles import custom, define, replace
 from hatchpay.admin.views import RoleDraft
 from hatchpay.admin.work import Work
 from hatchpay.errors import Conflict, Forbidden, InvalidInput
+from hatchpay.identity.principal import RateLimit
 
 __all__ = ["free_name", "to_key", "to_role"]
 
@@ -62,9 +63,8 @@ def to_key(
     _refuse_breaking(permissions, advise_key(key, roles, together(observation, later())))
     created = role is None
     if role is None:
-        draft = _draft(free_name(work.transaction, work.tenant_id, key.name), permissions)
-        limits = dict.fromkeys(limit for role_id in sorted(key.role_ids) for limit in roles[role_id].rate_limits)
-        role = define(work, draft, tuple(limits))
+        name = free_name(work.transaction, work.tenant_id, key.name)
+        role = define(work, _draft(name, permissions, [roles[role_id] for role_id in key.role_ids]))
     scope = _scope(key)
     new = msgspec.structs.replace(
         key,
@@ -155,8 +155,18 @@ def _refuse_breaking(permissions: frozenset[str], now: Need) -> None:
         raise Conflict("this was used, and would be denied afterwards", code="advice_breaks_use", permission=missing[0])
 
 
-def _draft(name: str, permissions: frozenset[str]) -> RoleDraft:
-    return RoleDraft(name=name, description=_DESCRIPTION, permissions=tuple(sorted(permissions)))
+def _draft(name: str, permissions: frozenset[str], roles: Iterable[RoleRow]) -> RoleDraft:
+    """With the strictest limits of the `roles` that it takes the place of."""
+    strictest: dict[int, RateLimit] = {}
+    for limit in (limit for role in roles for limit in role.rate_limits):
+        known = strictest.get(limit.window_s)
+        strictest[limit.window_s] = limit if known is None or limit.requests < known.requests else known
+    return RoleDraft(
+        name=name,
+        description=_DESCRIPTION,
+        permissions=tuple(sorted(permissions)),
+        rate_limits=tuple(strictest.values()),
+    )
 
 
 def _applied(key_id: str | None, role: RoleRow, created: bool, need: Need) -> AppliedAdvice:

@@ -12,6 +12,7 @@ from hatchpay.admin import checks
 from hatchpay.admin.paging import DEFAULT_LIMIT, chosen, page
 from hatchpay.admin.ports import Directory
 from hatchpay.admin.present import unit_facts, unit_view
+from hatchpay.admin.versions import IfMatch
 from hatchpay.admin.views import Actor, BusinessUnitView, Page, UnitChanges
 from hatchpay.admin.work import Changes, found, within_units
 from hatchpay.clock import Clock
@@ -48,13 +49,15 @@ class BusinessUnits:
             work.record("business-unit.business-units.created", unit.id, {}, unit_facts(unit))
             return unit_view(unit)
 
-    def update(self, actor: Actor, unit_id: str, changes: UnitChanges) -> BusinessUnitView:
+    def update(
+        self, actor: Actor, unit_id: str, changes: UnitChanges, expected: IfMatch | None = None
+    ) -> BusinessUnitView:
         """Renames it, moves it to another time zone, archives it or brings it back."""
         checks.identifier(unit_id, "business_unit_id")
         with self._changes.by(actor, "business-unit.business-units.update") as work:
             # Before it is looked up: a caller of chosen units must not learn which others there are.
             work.demand_units([unit_id])
-            old = found(work.transaction.unit(work.tenant_id, unit_id), "business unit")
+            old = found(work.transaction.unit(work.tenant_id, unit_id), "business unit", expected)
             new = _changed(old, changes, work.now)
             if new == old:
                 return unit_view(old)
@@ -63,9 +66,9 @@ class BusinessUnits:
             work.record(f"business-unit.business-units.{_event(old, new)}", unit_id, unit_facts(old), unit_facts(new))
             return unit_view(new)
 
-    def archive(self, actor: Actor, unit_id: str) -> BusinessUnitView:
+    def archive(self, actor: Actor, unit_id: str, expected: IfMatch | None = None) -> BusinessUnitView:
         """Nothing can be done for it from now on, until it is brought back. Nothing where it is archived already."""
-        return self.update(actor, unit_id, UnitChanges(status="archived"))
+        return self.update(actor, unit_id, UnitChanges(status="archived"), expected)
 
     def list(self, actor: Actor, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[BusinessUnitView]:
         """Newest first; to a caller of chosen business units, only those."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from hatchpay.access.directory import RoleRow
 from hatchpay.access.rate_limit import loosen
 from hatchpay.access.role import BUILTIN_ROLES, OPERATOR_ROLE
@@ -23,7 +21,7 @@ from hatchpay.admin.views import Actor, Page, RoleDraft, RoleView
 from hatchpay.admin.work import Changes, Work, found
 from hatchpay.clock import Clock
 from hatchpay.errors import Conflict, InvalidInput
-from hatchpay.identity.principal import Limits, RateLimit, Reach
+from hatchpay.identity.principal import Limits, Reach
 from hatchpay.ids import PLATFORM_TENANT_ID, IdSource
 
 __all__ = ["Roles", "custom", "define", "replace"]
@@ -84,9 +82,9 @@ class Roles:
             work.record("access.roles.deleted", role_id, role_facts(role), {})
 
 
-def define(work: Work, draft: RoleDraft, rate_limits: tuple[RateLimit, ...] = ()) -> RoleRow:
+def define(work: Work, draft: RoleDraft) -> RoleRow:
     """Make a role within `work`. Raises as `Roles.create`."""
-    role = msgspec.structs.replace(_drafted(work, draft, work.new_id(), work.now), rate_limits=rate_limits)
+    role = _drafted(work, draft, work.new_id(), work.now)
     work.demand_held(role.permissions)
     _demand_for_users(work, role.permissions)
     work.transaction.add_role(role)

@@ -11,6 +11,7 @@ from hatchpay.control import examples
 from hatchpay.control.answers import json_answer
 from hatchpay.control.caller import CurrentActor
 from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write
+from hatchpay.control.conditions import Expected
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
 from hatchpay.control.models import ChangeBusinessUnit, CreateBusinessUnit
@@ -88,6 +89,8 @@ async def get(who: CurrentActor, services: CurrentServices, _: NoParameters, uni
         body=(ChangeBusinessUnit, examples.CHANGE_BUSINESS_UNIT),
         path_id=_ID,
         problems=(409,),
+        etag=True,
+        if_match=True,
     ),
 )
 async def change(
@@ -95,9 +98,10 @@ async def change(
     services: CurrentServices,
     _: NoParameters,
     unit_id: PathId,
+    expected: Expected,
     body: Annotated[ChangeBusinessUnit, Depends(json_body(ChangeBusinessUnit))],
 ) -> Response:
-    return json_answer(await write(services, services.units.update, who, unit_id, body.changes()))
+    return json_answer(await write(services, services.units.update, who, unit_id, body.changes(), expected))
 
 
 @router.post(
@@ -108,7 +112,11 @@ async def change(
         answer=BusinessUnitView,
         example=examples.ARCHIVED_BUSINESS_UNIT,
         path_id=_ID,
+        etag=True,
+        if_match=True,
     ),
 )
-async def archive(who: CurrentActor, services: CurrentServices, _: NoParameters, unit_id: PathId) -> Response:
-    return json_answer(await write(services, services.units.archive, who, unit_id))
+async def archive(
+    who: CurrentActor, services: CurrentServices, _: NoParameters, unit_id: PathId, expected: Expected
+) -> Response:
+    return json_answer(await write(services, services.units.archive, who, unit_id, expected))

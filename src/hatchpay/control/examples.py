@@ -238,7 +238,7 @@ ADVICE: Final[Example] = {
     "name": "Tenant API key",
     "status": "enabled",
     "owner": None,
-    "roles": [{"id": "ea13f326-8166-4687-9dec-16f76f183cee", "name": "back office"}],
+    "roles": [{"id": "ea13f326-8166-4687-9dec-16f76f183cee", "name": "back office", "business_unit_ids": None}],
     "days": 30,
     "observed_days": 30,
     "requests": 1204,

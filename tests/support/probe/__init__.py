@@ -48,6 +48,13 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": BODY, "body": b"ok"})
 
 
+async def limited(scope: Any, receive: Any, send: Any) -> None:
+    """Tells of limits of its own."""
+    own = ((b"RateLimit", b'"own";r=7'), (b"ratelimit-policy", b'"own";q=9'), (b"ratelimit-reset", b"1"))
+    await _start(send, 200, (b"content-length", b"2"), *own)
+    await send({"type": BODY, "body": b"ok"})
+
+
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     size, more = 0, True
     while more:
@@ -158,6 +165,7 @@ HANDLERS = {
     handler.__name__: handler
     for handler in (
         plain,
+        limited,
         echo,
         stream,
         measured,

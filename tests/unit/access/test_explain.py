@@ -47,7 +47,7 @@ def caller(limits: Limits | None = None, *, grants: tuple[str, ...] = (READ,)) -
 
 
 def match(access: Access = "permission", unit: str | None = "query:unit") -> Match | None:
-    source = None if unit is None else UnitSource.parse(unit)
+    source = () if unit is None else (UnitSource.parse(unit),)
     permission = READ if access == "permission" else None
     route = Route(method="GET", template="/orders", access=access, permission=permission, unit=source)
     return RouteTable([route]).match("GET", "/orders")

@@ -12,7 +12,7 @@ import pytest
 from hatchpay.access.decision import Decision
 from hatchpay.access.replay import Comparison, Standing, Verdict
 from hatchpay.access.routes import BodyField, Route, RouteTable, UnitSource
-from hatchpay.access.rules import NO_RULES, Asked, FieldValue, Rules
+from hatchpay.access.rules import Asked, FieldValue, Rules, UnitEntry
 from hatchpay.audit.record import Record
 from hatchpay.identity.issuer import ClaimsMapping
 from hatchpay.identity.ports import IssuerEntry, KeyEntry, KeyState, Snapshot, Trust
@@ -26,8 +26,8 @@ READ, WRITE = "shop.orders.read", "shop.orders.create"
 TABLE = RouteTable(
     [
         Route(method="GET", template="/orders/{id}", permission=READ),
-        Route(method="POST", template="/orders", permission=WRITE, unit=UnitSource("body", "unit")),
-        Route(method="GET", template="/stock", permission=READ, unit=UnitSource("handler")),
+        Route(method="POST", template="/orders", permission=WRITE, unit=(UnitSource("body", "unit"),)),
+        Route(method="GET", template="/stock", permission=READ, unit=(UnitSource("handler"),)),
         Route(method="GET", template="/", access="open"),
         Route(method="POST", template="/paid", permission=WRITE, fields=(BodyField("amount", "decimal", "/amount"),)),
     ]
@@ -66,7 +66,8 @@ def standing(
         issuers={ISSUER: issuer}, roles={(TENANT, name): frozenset(held) for name, held in (roles or {}).items()}
     )
     snapshot = Snapshot(1, {encode_id(KEY): KeyEntry(key, state, ())}, Peppers(0, {}), trust)
-    return Standing(snapshot, NO_RULES if policies is None else Rules(policies={TENANT: policies}))
+    units = {TENANT: {unit: UnitEntry(unit, "UTC") for unit in (UNIT, OTHER_UNIT)}}
+    return Standing(snapshot, Rules(units, {} if policies is None else {TENANT: policies}))
 
 
 def record(**fields: Any) -> Record:

@@ -19,11 +19,11 @@ from hatchpay.gate.reading import GateReading
 from hatchpay.ids import new_id
 
 READ, CREATE, CUSTOMERS = "shop.orders.read", "shop.orders.create", "shop.customers.read"
-HANDLER = UnitSource("handler")
+HANDLER = (UnitSource("handler"),)
 ROUTES = RouteTable(
     [
         Route(method="GET", template="/orders", permission=READ, unit=HANDLER),
-        Route(method="POST", template="/orders", permission=CREATE, unit=UnitSource.parse("body:unit")),
+        Route(method="POST", template="/orders", permission=CREATE, unit=(UnitSource.parse("body:unit"),)),
         Route(method="GET", template="/customers", permission=CUSTOMERS, unit=HANDLER),
     ]
 )

@@ -27,8 +27,8 @@ from hatchpay.store.replay import LedgerReplay
 READ, WRITE = "shop.orders.read", "shop.orders.create"
 TABLE = RouteTable(
     [
-        Route(method="GET", template="/orders", permission=READ, unit=UnitSource("handler")),
-        Route(method="POST", template="/orders", permission=WRITE, unit=UnitSource("body", "unit")),
+        Route(method="GET", template="/orders", permission=READ, unit=(UnitSource("handler"),)),
+        Route(method="POST", template="/orders", permission=WRITE, unit=(UnitSource("body", "unit"),)),
     ]
 )
 

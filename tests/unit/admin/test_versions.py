@@ -95,7 +95,7 @@ def test_fetching_an_issuers_keys_leaves_its_tag_as_it_is(world: World, admin: A
 
 def test_a_tag_is_no_member_of_what_is_shown(world: World, admin: Actor) -> None:
     shown = msgspec.to_builtins(world.units.create(admin, "Zürich", "Europe/Zurich"))
-    assert set(shown) == {"id", "name", "timezone_name", "created_at"}
+    assert set(shown) == {"id", "name", "timezone_name", "status", "created_at", "updated_at"}
 
 
 Call = Callable[[World, Actor, IfMatch | None], object]
@@ -105,7 +105,7 @@ def _ready(world: World, admin: Actor) -> tuple[Versioned, dict[str, Call]]:
     key = world.keys.rotate(admin, world.key(admin, world.role_id(admin, "viewer")).view.id, 60).view
     return key, {
         "update": lambda w, who, ex: w.keys.update(who, key.id, KeyChanges(name="new"), ex),
-        "set_roles": lambda w, who, ex: w.keys.set_roles(who, key.id, (), ex),
+        "set_roles": lambda w, who, ex: w.keys.set_roles(who, key.id, (), expected=ex),
         "rotate": lambda w, who, ex: w.keys.rotate(who, key.id, 0, ex),
         "end_grace": lambda w, who, ex: w.keys.end_grace(who, key.id, ex),
         "delete": lambda w, who, ex: w.keys.delete(who, key.id, ex),

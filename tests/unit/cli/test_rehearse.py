@@ -90,7 +90,7 @@ def call(stage: Stage, *arguments: str) -> int:
     def nothing(*_: Any) -> Any:
         raise AssertionError("only the data directory is needed")
 
-    program = build(Ports(open_local, nothing, nothing, nothing, nothing))
+    program = build(Ports(open_local, nothing, nothing, nothing, nothing, nothing))
     return run(program, ["rehearse", "--tenant", "Demo", *arguments])
 
 

@@ -42,9 +42,6 @@ def test_every_permission_exists_and_each_is_needed_by_some_call() -> None:
     existing = {permission.name for permission in (*CONTROL_PERMISSIONS, *PLATFORM_PERMISSIONS)}
     # Of other keys' tokens; asked for by the calls that authenticate their callers themselves.
     asked_for_inside = {"auth.tokens.read", "auth.tokens.revoke"}
-    asked_for_inside |= {
-        "business-unit.business-units.update",
-    }
     assert {route.permission for route in CONTROL_ROUTES if route.permission} == existing - asked_for_inside
 
 

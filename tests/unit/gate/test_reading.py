@@ -9,11 +9,12 @@ from hatchpay.access.routes import Match, Route, RouteTable, UnitSource
 from hatchpay.errors import InvalidInput
 from hatchpay.gate.reading import GateReading
 
+UNCLEAR = "business_unit_unclear"
 UNIT = "017f22e2-79b0-7cc3-98c4-dc0c0c073911"
 
 
 def match(source: str) -> Match:
-    route = Route(method="POST", template="/units/{unit}", permission="a.b.create", unit=UnitSource.parse(source))
+    route = Route(method="POST", template="/units/{unit}", permission="a.b.create", unit=(UnitSource.parse(source),))
     found = RouteTable([route]).match("POST", f"/units/{UNIT}")
     assert found is not None
     return found
@@ -54,17 +55,19 @@ def test_a_credential_in_the_query_is_refused(query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "query", "body", "unit"),
+    ("source", "query", "body", "read"),
     [
         ("path:unit", b"", None, UNIT),
         ("query:unit", f"unit={UNIT}".encode(), None, UNIT),
-        ("query:unit", f"unit={UNIT}&unit={UNIT}".encode(), None, None),
+        ("query:unit", f"unit={UNIT}&unit={UNIT}".encode(), None, UNCLEAR),
         ("body:unit", b"", f'{{"unit": "{UNIT}"}}'.encode(), UNIT),
-        ("body:unit", b"", f'{{"unit": "{UNIT}", "unit": "{UNIT}"}}'.encode(), None),
-        ("body:unit", b"", b"[]", None),
+        ("body:unit", b"", f'{{"unit": "{UNIT}", "unit": "{UNIT}"}}'.encode(), UNCLEAR),
+        ("body:unit", b"", b"[]", UNCLEAR),
         ("body:unit", f"unit={UNIT}".encode(), None, None),
         ("handler", f"unit={UNIT}".encode(), f'{{"unit": "{UNIT}"}}'.encode(), None),
     ],
 )
-def test_the_unit_stands_where_the_route_says(source: str, query: bytes, body: bytes | None, unit: str | None) -> None:
-    assert GateReading().subject(match(source), query, body) == Subject(unit, {})
+def test_the_unit_stands_where_the_route_says(source: str, query: bytes, body: bytes | None, read: str | None) -> None:
+    assert GateReading().subject(match(source), query, body) == (
+        Subject(None, {}, read) if read == UNCLEAR else Subject(read)
+    )
