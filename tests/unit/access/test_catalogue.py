@@ -155,11 +155,8 @@ def test_the_sample_apis_route_table_is_well_formed() -> None:
     parsed = parse(tomllib.loads(path.read_text("utf-8")))
     assert {permission.service for permission in parsed.permissions} == {"payment-proxy"}
     assert all(route.access == "permission" for route in parsed.routes.routes)
-    assert {
-        route.template: {field.name: field.type for field in route.fields}
-        for route in parsed.routes.routes
-        if route.fields
-    } == dict.fromkeys(
-        ("/v1/payment-proxy/transactions", "/v1/payment-proxy/transactions/authorize"),
-        {"amount": "decimal", "merchant_id": "string", "payment_method": "string", "capture": "boolean"},
-    )
+    fields = {route.template: route.fields for route in parsed.routes.routes if route.fields}
+    assert {template: {field.name: field.type for field in declared} for template, declared in fields.items()} == {
+        template: {"amount": "decimal", "merchant_id": "string", "payment_method": "string", "capture": "boolean"}
+        for template in ("/v1/payment-proxy/transactions", "/v1/payment-proxy/transactions/authorize")
+    }
