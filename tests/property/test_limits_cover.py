@@ -1,4 +1,4 @@
-"""Limits cover others exactly where brute force over everything that could be done finds nothing outside."""
+"""Limits and reaches cover others where brute force over everything that could be done finds nothing outside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hatchpay.identity.principal import IPNetwork, Limits
+from hatchpay.identity.principal import IPNetwork, Limits, Reach
 
 # A universe of every environment, three units, eight addresses of each family, and five moments. The last unit, the
 # last addresses and the last moment are beyond what any limit below names, so that only "unbounded" reaches them.
@@ -98,3 +98,59 @@ def test_whoever_covers_the_coverer_covers_the_covered(one: Limits, two: Limits,
     assert one.cover(one)
     if one.cover(two) and two.cover(three):
         assert one.cover(three)
+
+
+PERMISSIONS = ("p", "q")
+ANYTHING = "anything that it may be given later"
+"""Within its limits, a key may be given whatever somebody else holds there; so this counts as if it held it."""
+
+
+@st.composite
+def reaches(draw: st.DrawFn) -> Reach:
+    wide = draw(st.frozensets(st.sampled_from(PERMISSIONS)))
+    chosen = st.frozensets(st.sampled_from(["a", "b"]), min_size=1)
+    scoped = draw(st.dictionaries(st.sampled_from(PERMISSIONS), chosen))
+    return Reach(wide, draw(limits(1)), {name: units for name, units in scoped.items() if name not in wide})
+
+
+def all_of(reach: Reach) -> set[tuple[str, Act]]:
+    """Whatever a key of this reach could be used for."""
+    acts = set(possible(reach.limits))
+    held = {(name, act) for name in (ANYTHING, *reach.permissions) for act in acts}
+    return held | {(name, act) for name, units in reach.scoped.items() for act in acts if act.unit in units}
+
+
+@settings(max_examples=150, deadline=None)
+@given(reaches(), reaches())
+@example(
+    Reach(frozenset(), Limits(), {"p": frozenset("a")}), Reach(frozenset("p"), Limits(business_unit_ids=frozenset("a")))
+)
+def test_what_a_reach_covers_can_do_nothing_more(mine: Reach, theirs: Reach) -> None:
+    if mine.covers(theirs):
+        assert all_of(theirs) <= all_of(mine)
+
+
+@settings(max_examples=150, deadline=None)
+@given(reaches(), reaches())
+def test_a_reach_covers_what_can_do_nothing_more_by_any_bound(mine: Reach, theirs: Reach) -> None:
+    # Permission by permission, and each bound by itself: an empty one must not excuse a wider one elsewhere.
+    by_unit = all(
+        {act.unit for name, act in all_of(within(theirs)) if name == permission}
+        <= {act.unit for name, act in all_of(within(mine)) if name == permission}
+        for permission in (ANYTHING, *PERMISSIONS)
+    )
+    named = {*theirs.permissions, *theirs.scoped} <= {*mine.permissions, *mine.scoped}
+    assert mine.covers(theirs) == (named and by_unit and one_by_one(mine.limits, theirs.limits))
+
+
+def within(reach: Reach) -> Reach:
+    """The same, with no bound but the units."""
+    return Reach(reach.permissions, Limits(business_unit_ids=reach.limits.business_unit_ids), reach.scoped)
+
+
+@settings(max_examples=100, deadline=None)
+@given(reaches(), reaches(), reaches())
+def test_whichever_reach_covers_the_coverer_covers_the_covered(one: Reach, two: Reach, three: Reach) -> None:
+    assert one.covers(one)
+    if one.covers(two) and two.covers(three):
+        assert one.covers(three)

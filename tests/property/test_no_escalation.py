@@ -1,9 +1,10 @@
 """No sequence of calls gives anybody more than the caller held, and the tenant always keeps an administrator.
 
-An attacker starts with one key of any role and limits, or with a narrowed token of it, and runs an issuer of tokens of
-its own. It makes any calls on any keys, roles and trusted issuers with every credential that it gets: keys, tokens of
-ours for them, and tokens of any trusted issuer that it can sign. What a credential can do is judged by the compiled
-snapshot, as the gate would, not by the rules under test; and of an issuer, by all that its users could claim.
+An attacker starts with one key of any roles, for the whole tenant or for some units, and any limits, or with a narrowed
+token of it, and runs an issuer of tokens of its own. It makes any calls on any keys, roles and trusted issuers with
+every credential that it gets: keys, tokens of ours for them, and tokens of any trusted issuer that it can sign. What a
+credential can do is judged by the compiled snapshot, as the gate would, not by the rules under test; and of an issuer,
+by all that its users could claim.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class Escalation(RuleBasedStateMachine):
         data=some_data,
         held=st.one_of(st.just({}), limits),
         is_admin=st.integers(0, 4),
+        units=unit_numbers,
         scope=st.one_of(st.none(), st.tuples(most_control, some_data)),
     )
     def begin(
@@ -107,12 +109,16 @@ class Escalation(RuleBasedStateMachine):
         data: list[str],
         held: dict[str, Any],
         is_admin: int,
+        units: tuple[int, ...] | None,
         scope: tuple[list[str], list[str]] | None,
     ) -> None:
         world, admin = self.world, self.admin
         strong = world.role(admin, "strong", *DATA, "api-key.keys.read")
         world.key(admin, strong.id, world.role_id(admin, "viewer"))
         world.key(admin, world.role(admin, "weak", "access.roles.read").id, **self.translated({"units": (0,)}))
+        for number, limited in ((0, {}), (1, {}), (0, {"units": (0, 1)})):
+            scoped = world.key(admin, **self.translated(limited)).view.id
+            world.keys.set_roles(admin, scoped, (strong.id,), {strong.id: (self.units[number],)})
         for narrow in ({"units": (0,)}, {"expires_at_us": START + HOUR}, {"allowed_cidrs": ("192.0.2.0/25",)}):
             world.key(admin, strong.id, **self.translated(narrow))
         disabled = world.key(admin, strong.id)
@@ -125,11 +131,15 @@ class Escalation(RuleBasedStateMachine):
         world.trust(admin, honest, *DATA, audience="by role", claims=ClaimsMapping(roles="roles"))
         ended = world.trust(admin, honest, *DATA, audience="ended")
         world.issuers.update(admin, ended.id, IssuerChanges(status="disabled"))
-        first = world.key(admin, role_id, **self.translated(held))
+        first = world.key(admin, **self.translated(held))
+        # What the attacker holds for some units only, it may hold in part for the whole tenant as well.
+        wide = world.role(admin, "wide", *(control[::2] if is_admin else []), *data[:1]).id
+        chosen = {} if units is None else {role_id: tuple(self.units[number] for number in units)}
+        world.keys.set_roles(admin, first.view.id, (role_id, wide), chosen)
         credential = first.key
         if scope is not None:
-            mine = world.proven(credential).principal.grants
-            credential = world.token(credential, " ".join(sorted(mine.keys() & {*scope[0], *scope[1]})), LIFE_S)
+            mine = world.proven(credential).principal.held
+            credential = world.token(credential, " ".join(sorted({*mine} & {*scope[0], *scope[1]})), LIFE_S)
         self.owned = [(credential, world.caller(credential))]
         self.states = self.states_now()
         self.start = reach_of(world.proven(credential).principal)
@@ -138,12 +148,24 @@ class Escalation(RuleBasedStateMachine):
     def create(self, by: int, wanted: dict[str, Any]) -> None:
         self.attempt(lambda caller: self.world.keys.create(caller, NewKey(name="k", **self.translated(wanted))), by)
 
-    @rule(by=index, which=index, keep=st.booleans())
-    def attach_to_all(self, by: int, which: int, keep: bool) -> None:
+    @rule(by=index, which=index, keep=st.booleans(), units=unit_numbers)
+    def attach_to_all(self, by: int, which: int, keep: bool, units: tuple[int, ...] | None) -> None:
         role_id = self.role_id(which)
+        chosen = {} if units is None else {role_id: tuple(self.units[number] for number in units)}
         for view in self.world.keys.list(self.admin, 200).data:
-            wanted = {role_id, *(role.id for role in view.roles if keep)}
-            self.attempt(partial(self.world.keys.set_roles, key_id=view.id, role_ids=tuple(wanted)), by)
+            kept = {role.id: role.business_unit_ids for role in view.roles if keep and role.id != role_id}
+            scopes = {**{one: ids for one, ids in kept.items() if ids is not None}, **chosen}
+            call = partial(self.world.keys.set_roles, key_id=view.id, role_ids=(role_id, *kept))
+            self.attempt(partial(call, business_unit_ids=scopes), by)
+
+    @rule(by=index, units=unit_numbers)
+    def attach_all_for(self, by: int, units: tuple[int, ...] | None) -> None:
+        """Every role that a key holds, for these units and no others."""
+        ids = () if units is None else tuple(self.units[number] for number in units)
+        for view in self.world.keys.list(self.admin, 200).data:
+            held = tuple(role.id for role in view.roles)
+            call = partial(self.world.keys.set_roles, key_id=view.id, role_ids=held)
+            self.attempt(partial(call, business_unit_ids=dict.fromkeys(held, ids) if ids else {}), by)
 
     @rule(by=index, which=index, grace=st.sampled_from([0, 60]))
     def rotate(self, by: int, which: int, grace: int) -> None:
@@ -178,15 +200,11 @@ class Escalation(RuleBasedStateMachine):
 
     @invariant()
     def an_administrator_is_left(self) -> None:
-        self.world.snapshots.refresh()
-        principals = [
-            entry.principal for entry in self.world.snapshots.current.keys.values() if entry.state == "enabled"
-        ]
         assert any(
-            "admin" in principal.roles
-            and principal.limits == type(principal.limits)()
-            and principal.tenant_id == self.onboarded.tenant.id
-            for principal in principals
+            (view.status, view.environment) == ("enabled", "live")
+            and view.expires_at is view.business_unit_ids is view.allowed_cidrs is None
+            and any(role.name == "admin" and role.business_unit_ids is None for role in view.roles)
+            for view in self.world.keys.list(self.admin, 200).data
         )
 
     def teardown(self) -> None:
@@ -231,7 +249,7 @@ class Escalation(RuleBasedStateMachine):
 
     def states_now(self) -> dict[object, Reach | None]:
         """What each key, and each user of an issuer, can do; None for one that can do nothing because it is disabled or
-        deleted.
+        deleted, and for a user without any permission.
         """
         self.world.snapshots.refresh()
         current = self.world.snapshots.current
@@ -240,7 +258,7 @@ class Escalation(RuleBasedStateMachine):
             for entry in current.keys.values()
         }
         users: dict[object, Reach | None] = {
-            (who, claimed): reach if entry.enabled else None
+            (who, claimed): reach if entry.enabled and reach.permissions else None
             for entry in current.trust.issuers.values()
             for who in signers(entry)
             for claimed, reach in self.claimable(entry)
@@ -303,8 +321,8 @@ class OfTokens(Escalation):
         credential, _ = self.owned[by % len(self.owned)]
         outcome = self.world.ask(credential)
         if isinstance(outcome, Authenticated) and outcome.principal.key_id is not None:
-            held = outcome.principal.grants.keys()
-            scope = None if whole else " ".join(sorted(held & {*control, *data}))
+            held = outcome.principal.held
+            scope = None if whole else " ".join(sorted({*held} & {*control, *data}))
             self.own(self.world.token, credential, scope, LIFE_S)
 
     @rule(by=index, subject=index)
@@ -346,7 +364,8 @@ class OfTokens(Escalation):
 
 
 def reach_of(principal: Principal) -> Reach:
-    return Reach(frozenset(principal.grants), principal.limits)
+    scoped = {name: frozenset(units) for name, units in principal.scoped.items()}
+    return Reach(frozenset(principal.grants), principal.limits, scoped)
 
 
 def signers(issuer: IssuerEntry) -> list[object]:

@@ -69,10 +69,10 @@ def decide_unit(principal: Principal, match: Match, unit: str | None) -> Decisio
 
     What cannot be told apart is denied.
     """
-    route = match.route
-    if route.permission is None or route.names_unit_in("handler"):
+    route, units = match.route, principal.limits.business_unit_ids
+    if (units is None and not principal.scoped) or route.permission is None or route.names_unit_in("handler"):
         return None
-    denial = _outside(principal.limits.business_unit_ids, match, unit)
+    denial = _outside(units, match, unit)
     if denial is None:
         denial = _outside(scope_of(principal, match), match, unit, route.permission)
     return denial

@@ -7,7 +7,7 @@ kept from a unit could name it in the way that only the handler behind reads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qsl
 
 from hatchpay.access.routes import Match, UnitSource
 from hatchpay.errors import MalformedRequest
@@ -49,16 +49,17 @@ def unit_in_body(sources: Sequence[UnitSource], content_type: str, body: bytes, 
 def _parameter(query: bytes, name: str) -> str | None:
     """As decoders read it that split at `;` as well, ignore the case, or make a list of `unit[]`."""
     text = query.decode("latin-1")
-    found = [
-        (key, value)
-        for key, value in parse_qsl(text.replace(";", "&"), keep_blank_values=True)
-        if key.partition("[")[0].casefold() == name.casefold()
-    ]
+    found = _named(text.replace(";", "&"), name)
     if not found:
         return None
-    if found != [(name, value) for value in parse_qs(text, keep_blank_values=True).get(name, [])] or len(found) > 1:
+    if found != [(name, found[0][1])] or (";" in text and found != _named(text, name)):
         raise _unclear()
     return found[0][1]
+
+
+def _named(query: str, name: str) -> list[tuple[str, str]]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return [(key, value) for key, value in pairs if key.partition("[")[0].casefold() == name.casefold()]
 
 
 def _member(content_type: str, body: bytes, name: str) -> str | None:

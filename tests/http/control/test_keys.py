@@ -25,7 +25,7 @@ def test_the_missions_two_calls_make_a_key_and_attach_a_role(world: World, tenan
         "PUT", f"{KEYS}/{key['id']}/roles", key=tenant.admin, json={"role_ids": [tenant.roles["viewer"]]}
     )
     assert attached.status_code == 200
-    assert attached.json()["roles"] == [{"id": tenant.roles["viewer"], "name": "viewer"}]
+    assert attached.json()["roles"] == [{"id": tenant.roles["viewer"], "name": "viewer", "business_unit_ids": None}]
     assert world.principal(key["id"]).may("access.roles.read")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hatchpay.access.decision import Decision
 from hatchpay.access.explain import CHECKS, Explanation, Facts, Step, Subject, explain
 from hatchpay.access.routes import Access, Match, Route, RouteTable, UnitSource
-from hatchpay.access.rules import Asked, Rules
+from hatchpay.access.rules import Asked, Rules, UnitEntry
 from hatchpay.identity.principal import Limits, Principal
 
 NOW = 1_790_000_000_000_000
@@ -31,7 +31,7 @@ class Curfew:
         return Decision("deny", "policy_forbids", "policy:curfew") if asked.now_us < NOW else None
 
 
-CURFEW = Rules(policies={"tenant": Curfew()})
+CURFEW = Rules({"tenant": {UNIT: UnitEntry(UNIT, "UTC")}}, {"tenant": Curfew()})
 
 
 def caller(limits: Limits | None = None, *, grants: tuple[str, ...] = (READ,)) -> Principal:
