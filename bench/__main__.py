@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 import sqlite3
 
-from . import ledger, stages, throughput, tokens
+from . import decisions, ledger, stages, throughput, tokens
 
 SECTIONS = {
     "Throughput of the sample API, one server process": throughput.report,
     "The ledger's writer": ledger.report,
     "Stages of the gate": stages.report,
     "Accepting a token": tokens.report,
+    "Deciding": decisions.report,
 }
 
 

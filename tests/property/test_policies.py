@@ -1,7 +1,7 @@
 """The compiled judgement is Cedar's own of the whole text at once, whatever the index leaves out of an evaluation.
 
-The reference knows nothing of indices: it gives Cedar one text with all statements, the whole context and all entities, by
-the public function of the library. A set refuses where a forbid matches, or where any statement fails.
+The reference knows nothing of indices: it gives Cedar one text with all statements, the whole context and all entities,
+by the public function of the library. A set refuses where a forbid matches, or where any statement fails.
 """
 
 from __future__ import annotations
