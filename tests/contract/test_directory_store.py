@@ -219,7 +219,7 @@ def test_an_administrator_is_a_live_enabled_key_without_limits(
     add(directory, admin, key(tenant_id, admin, **limit))
 
     with directory.read() as view:
-        assert view.administrators(tenant_id) == (0 if limit else 1)
+        assert view.administrators(tenant_id) == len(view.administrator_keys(tenant_id)) == (0 if limit else 1)
 
 
 def test_only_the_built_in_role_admin_of_the_tenant_makes_an_administrator(directory: SqlDirectory) -> None:
@@ -231,6 +231,7 @@ def test_only_the_built_in_role_admin_of_the_tenant_makes_an_administrator(direc
     with directory.read() as view:
         assert view.administrators(tenant_id) == 0
         assert view.administrators(other) == 1
+        assert [found.tenant_id for found in view.administrator_keys(other)] == [other]
 
 
 def test_built_in_roles_hold_what_the_catalogue_gives_them(directory: SqlDirectory) -> None:

@@ -17,6 +17,12 @@ import pytest
 from docs.generate import REFERENCE, reference
 from tests.support.server import ROOT, hatchpay, onboard, serving
 
+from hatchpay.access.policy_check import Vocabulary, check
+
+_SAMPLE = Vocabulary(
+    frozenset({"payment-proxy.transactions.create", "payment-proxy.transactions.read"}),
+    {"payment-proxy.transactions.create": {"amount": "decimal", "currency": "string"}},
+)
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 
@@ -32,6 +38,7 @@ def test_the_reference_is_what_the_code_says() -> None:
         "examples/tokens.sh",
         "examples/explain.sh",
         "examples/limits.sh",
+        "examples/policies.sh",
         "examples/least_privilege.sh",
         "examples/embedded.py",
     ],
@@ -162,6 +169,32 @@ def test_the_limit_of_the_readme_lets_three_requests_through(tmp_path: Path) -> 
         ("429", '"key";r=0'),
     ]
     assert [line[2].isdigit() for line in lines] == [False, False, False, True]
+
+
+def test_the_policy_of_the_readme_forbids_until_it_is_deleted(tmp_path: Path) -> None:
+    key = onboard(tmp_path / "var")["api_key"]["key"]
+    with serving(tmp_path / "var") as server:
+        pasted = subprocess.run(
+            ["bash", "-e", "examples/policies.sh"],
+            cwd=ROOT,
+            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
+            text=True,
+            capture_output=True,
+        )
+    assert pasted.returncode == 0, pasted.stderr
+    refused, allowed = pasted.stdout.splitlines()
+    assert '"code":"policy_forbids"' in refused
+    assert (refused.split()[-1], allowed) == ("403", "200")
+
+
+def test_the_policies_of_the_documentation_are_what_the_examples_and_the_code_say() -> None:
+    written = (ROOT / "docs" / "policies.md").read_text()
+    for example in (ROOT / "examples" / "policies").glob("*.cedar"):
+        assert example.name in written
+    for code in ("policy_forbids", "policy_input_missing", "policy_error", "policy_invalid", "policy_permits"):
+        assert f"`{code}`" in written
+    for block in re.findall(r"```cedar\n(.*?)```", written, flags=re.DOTALL):
+        assert check(block, _SAMPLE)
 
 
 @contextmanager

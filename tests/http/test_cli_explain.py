@@ -81,7 +81,7 @@ def test_the_body_is_read_from_a_file_or_from_standard_input(machine: Machine, t
     for body, sent in ((str(file), b""), ("-", file.read_bytes())):
         code, printed, _ = machine.explain(machine.admin, "POST", TRANSACTIONS, "--body", body, "--json", sent=sent)
         unit = next(step for step in json.loads(printed)["trace"] if step["check"] == "business_unit")
-        assert (code, unit["business_unit_id"]) == (0, UNIT)
+        assert (code, unit["reason"], unit["business_unit_id"]) == (1, "business_unit_unknown", UNIT)
 
 
 def test_address_and_time_are_what_is_said(machine: Machine) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "schema",
     "syntax_complaint",
     "to_json",
+    "to_text",
 ]
 
 PolicySet = cedarpy.PolicySet
@@ -67,12 +68,17 @@ def syntax_complaint(text: str) -> str | None:
     return None
 
 
-def policy_set(document: str | bytes) -> PolicySet | None:
-    """From Cedar's JSON form, which can be nested 128 deep; None where it cannot be read."""
-    try:
-        return PolicySet.from_json_str(document if isinstance(document, str) else document.decode(), release_gil=True)
-    except ValueError:
-        return None
+def to_text(document: bytes) -> str:
+    """The policies of a document in Cedar's JSON form. Raises ValueError."""
+    return cedarpy.policies_from_json_str(document.decode())
+
+
+def policy_set(text: str) -> PolicySet:
+    """Its policies are named `policy0`, `policy1` and so on, as they stand. Raises ValueError.
+
+    Five times as quick as from the JSON form.
+    """
+    return PolicySet.from_str(text, release_gil=True)
 
 
 def schema(document: Mapping[str, object]) -> Schema:

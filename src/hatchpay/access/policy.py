@@ -29,11 +29,12 @@ __all__ = ["CompiledPolicies", "compile_policies", "parsed"]
 _log: Final = logging.getLogger("hatchpay.policies")
 _MOST_KEPT_STATEMENTS: Final = 20_000
 _MOST_KEPT_ENTITIES: Final = 2_048
+_MOST_KEPT_ANSWERS: Final = 4_096
+_LONGEST_KEPT_CONTEXT: Final = 512
 _MOST_KEPT_TEXT: Final = 16 * 1024 * 1024
-_PERMIT: Final = (
-    b'{"effect":"permit","principal":{"op":"All"},"action":{"op":"All"},"resource":{"op":"All"},"conditions":[]}'
-)
-_ERROR: Final = re.compile(r"error while evaluating policy `([0-9]+)`: (.*)\Z", re.DOTALL)
+_MOST_PREPARED_STATEMENTS: Final = 2_000
+_PERMIT: Final = "permit(principal, action, resource);\n"
+_ERROR: Final = re.compile(r"error while evaluating policy `policy([0-9]+)`: (.*)\Z", re.DOTALL)
 _MISSING: Final = re.compile(r"does not have the attribute `(.*)`\Z", re.DOTALL)
 _UNKNOWN: Final = Decision("deny", "policy_error")
 
@@ -44,15 +45,18 @@ class _Rule(msgspec.Struct, frozen=True):
 
 
 class _Handle(msgspec.Struct, frozen=True):
-    """What is evaluated for a permission. `context` has the members that its statements ask for."""
+    """What is evaluated for a permission. `context` has the members that its statements ask for; `order` says which
+    rule each of its policies is, after the permit.
+    """
 
     policies: cedar.PolicySet
     context: frozenset[str]
-    size: int
+    order: tuple[int, ...]
 
 
 class CompiledPolicies:
-    """Immutable to whoever uses it; what it has built for a permission or a caller it keeps, within bounds.
+    """Immutable to whoever uses it; what it has built for a permission or a caller it keeps, within bounds. So it does
+    with answers: the same caller, permission, unit and context have the same one as long as these policies last.
 
     `broken` names the policies whose text cannot be read any more: they could concern anything.
     """
@@ -70,15 +74,15 @@ class CompiledPolicies:
         self._broken = broken
         self._role_ids = role_ids
         self._with_body = with_body
-        everywhere = [index for index, rule in enumerate(rules) if rule.forbid.actions is None]
+        self._everywhere = tuple(index for index, rule in enumerate(rules) if rule.forbid.actions is None)
         scoped: dict[str, list[int]] = {}
         for index, rule in enumerate(rules):
             for permission in rule.forbid.actions or ():
                 scoped.setdefault(permission, []).append(index)
-        self._everywhere = tuple(everywhere)
-        self._scoped = {name: tuple(sorted((*everywhere, *found))) for name, found in scoped.items()}
+        self._scoped = {name: tuple(sorted((*self._everywhere, *found))) for name, found in scoped.items()}
         self._handles: dict[str, _Handle] = {}
         self._entities: dict[tuple[object, ...], cedar.Entities] = {}
+        self._answers: dict[tuple[object, ...], Decision | None] = {}
 
     def concern(self, permission: str) -> bool:
         return permission in self._scoped or bool(self._everywhere or self._broken)
@@ -86,6 +90,20 @@ class CompiledPolicies:
     def concerning(self, permission: str) -> tuple[Forbid, ...]:
         """The statements that could forbid it."""
         return tuple(self._rules[index].forbid for index in self._scoped.get(permission, self._everywhere))
+
+    def prepare(self) -> None:
+        """Build ahead what requests need, as far as that is not too much: it takes up to a second for the largest sets,
+        for which nobody's request should wait.
+        """
+        left = _MOST_PREPARED_STATEMENTS
+        for permission in ("", *self._scoped):
+            left -= len(self._scoped.get(permission, self._everywhere))
+            if left < 0:
+                return
+            try:
+                self._handle(permission)
+            except ValueError:
+                _log.error("the policies of tenant %s cannot be read together", self._tenant_id)
 
     def judge(self, asked: Asked) -> Decision | None:
         permission = asked.match.route.permission or ""
@@ -102,29 +120,54 @@ class CompiledPolicies:
 
     def _judge(self, asked: Asked, permission: str) -> Decision | None:
         handle = self._handle(permission)
-        known = self._known(asked.principal, asked.unit)
-        if known is None:
-            return _UNKNOWN
         body: dict[str, object] | None = None
         if "body" in handle.context and (asked.match.route.fields or permission in self._with_body):
             body = body_of(asked.match.route.fields, asked.body)
+        context = context_of(asked, handle.context, body)
+        caller = _caller(asked.principal, asked.unit)
+        # A time never comes again.
+        if "time" in handle.context or len(context) > _LONGEST_KEPT_CONTEXT:
+            return self._evaluated(asked, permission, handle, caller, context, body or {})
+        key = (permission, context, *caller)
+        kept = self._answers.get(key, _UNKNOWN)
+        if kept is not _UNKNOWN:
+            return kept
+        answer = self._evaluated(asked, permission, handle, caller, context, body or {})
+        if len(self._answers) >= _MOST_KEPT_ANSWERS:
+            self._answers = {}
+        self._answers[key] = answer
+        return answer
+
+    def _evaluated(
+        self,
+        asked: Asked,
+        permission: str,
+        handle: _Handle,
+        caller: tuple[object, ...],
+        context: str,
+        body: Mapping[str, object],
+    ) -> Decision | None:
+        known = self._known(asked.principal, asked.unit, caller)
+        if known is None:
+            return _UNKNOWN
         request = {
             "principal": principal_of(asked.principal),
             "action": {"type": "Action", "id": permission},
             "resource": resource_of(self._tenant_id, asked.unit),
-            "context": context_of(asked, handle.context, body),
+            "context": context,
         }
         answer = cedar.evaluate(request, handle.policies, known)
         if answer.decision == "Allow" and not answer.diagnostics.errors:
             return None
-        return self._denial(answer, body or {})
+        return self._denial(answer, handle.order, body)
 
-    def _denial(self, answer: cedar.Answer, body: Mapping[str, object]) -> Decision:
+    def _denial(self, answer: cedar.Answer, order: tuple[int, ...], body: Mapping[str, object]) -> Decision:
         """By the oldest policy that forbids; where none does, by the oldest that could not be evaluated."""
         if answer.decision != "Allow":
-            index = min(map(int, answer.diagnostics.reason))
+            index = min(order[int(name.removeprefix("policy")) - 1] for name in answer.diagnostics.reason)
             return Decision("deny", "policy_forbids", self._rule(index))
-        failed = sorted((int(found[1]), found[2]) for found in map(_ERROR.match, answer.diagnostics.errors) if found)
+        found = filter(None, map(_ERROR.match, answer.diagnostics.errors))
+        failed = sorted((order[int(one[1]) - 1], one[2]) for one in found)
         if not failed:
             return _UNKNOWN
         index, message = failed[0]
@@ -140,31 +183,23 @@ class CompiledPolicies:
         key = permission if permission in self._scoped else ""
         handle = self._handles.get(key)
         if handle is None:
-            handle = self._build(self._scoped.get(permission, self._everywhere))
-            kept = sum(one.size for one in list(self._handles.values()))
-            if kept + handle.size > _MOST_KEPT_STATEMENTS:
+            handle = self._build(self._scoped.get(key, self._everywhere))
+            kept = sum(len(one.order) + 1 for one in list(self._handles.values()))
+            if kept + len(handle.order) + 1 > _MOST_KEPT_STATEMENTS:
                 self._handles = {}
             self._handles[key] = handle
         return handle
 
     def _build(self, indices: tuple[int, ...]) -> _Handle:
-        statements = {str(index): self._rules[index].forbid.document for index in indices}
-        document = {
-            "templates": {},
-            "staticPolicies": {"permit": msgspec.Raw(_PERMIT), **statements},
-            "templateLinks": [],
-        }
-        policies = cedar.policy_set(msgspec.json.encode(document))
-        if policies is None:
-            raise ValueError("statements that were read one by one cannot be read together")
+        """All of it from one text: of two that are put together, Cedar numbers the second's policies as it likes."""
+        policies = cedar.policy_set(_PERMIT + "\n".join(self._rules[index].forbid.text for index in indices))
         context = frozenset[str]().union(*(self._rules[index].forbid.context for index in indices))
-        return _Handle(policies, context, len(indices) + 1)
+        return _Handle(policies, context, indices)
 
-    def _known(self, principal: Principal, unit: UnitEntry | None) -> cedar.Entities | None:
+    def _known(self, principal: Principal, unit: UnitEntry | None, key: tuple[object, ...]) -> cedar.Entities | None:
         """The caller in its roles, and the unit in its tenant. None where a key's role is not known by its name: it was
         renamed a moment ago, and nobody can tell which one is meant.
         """
-        key = (principal.kind, principal.id, principal.roles, None if unit is None else unit.id)
         known = self._entities.get(key)
         if known is not None:
             return known
@@ -252,6 +287,11 @@ def _missing(message: str, needed: tuple[str, ...], body: Mapping[str, object]) 
     if found[1] == "body":
         return absent[0]
     return found[1] if found[1] in absent else None
+
+
+def _caller(principal: Principal, unit: UnitEntry | None) -> tuple[object, ...]:
+    """All that the entities of a request depend on."""
+    return principal.kind, principal.id, principal.roles, None if unit is None else unit.id
 
 
 def _entity(uid: dict[str, object], kind: str, parents: list[str]) -> dict[str, object]:

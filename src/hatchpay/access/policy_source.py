@@ -1,8 +1,8 @@
 """From the text of a policy to its statements, each a `forbid` that Cedar has read, and what it will ask for.
 
-The statements are kept in Cedar's own JSON form. One thing is changed in it: `context.body has x` becomes a comparison
-of `context.body.x` with itself. A declared field is there by the schema, so that `has` says nothing; but a request
-that leaves the field out, or sends it with another type, must be denied by what depends on it, not slip past it.
+One thing is changed in them: `context.body has x` becomes a comparison of `context.body.x` with itself. A declared
+field is there by the schema, so that `has` says nothing; but a request that leaves the field out, or sends it with
+another type, must be denied by what depends on it, not slip past it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _CUT_SHORT: Final = "unexpected end of input"
 _QUOTED: Final = re.compile(r"`([^`]+)`|'([^']+)'|: (\S+)\Z")
 _UNEXPECTED: Final = re.compile(r"unexpected token `(.*)`\Z", re.DOTALL)
 _LARGEST: Final = 2**63 - 1
+# Each level takes some 5 KiB of stack.
+_DEEPEST: Final = 60
+_TOO_DEEP: Final = "an expression is nested too deeply; divide it among several when or unless clauses"
 _CONTEXT: Final = {"Var": "context"}
 _BODY: Final = {".": {"left": _CONTEXT, "attr": "body"}}
 
@@ -30,12 +33,12 @@ _BODY: Final = {".": {"left": _CONTEXT, "attr": "body"}}
 class Forbid(msgspec.Struct, frozen=True):
     """One statement.
 
-    `document` is its JSON form. `actions` are the permissions that its scope names, None where it names none. `context`
+    `text` is what is evaluated. `actions` are the permissions that its scope names, None where it names none. `context`
     has the members of the context that it asks for, `body` the fields of the body, `entities` what it names by type and
     id, `addresses` what it gives to `ip()`; `by_action` says whether a condition asks for the action.
     """
 
-    document: msgspec.Raw
+    text: str
     actions: frozenset[str] | None
     context: frozenset[str]
     body: tuple[str, ...]
@@ -55,7 +58,7 @@ class _Policy(msgspec.Struct):
 
 class _Parsed(msgspec.Struct):
     templates: dict[str, Any]
-    policies: dict[str, msgspec.Raw] = msgspec.field(name="staticPolicies")
+    policies: dict[str, _Policy] = msgspec.field(name="staticPolicies")
 
 
 class _Asked:
@@ -67,6 +70,7 @@ class _Asked:
         self.entities: set[tuple[str, str]] = set()
         self.addresses: set[str] = set()
         self.by_action = False
+        self.rewritten = False
 
 
 def read(text: str) -> tuple[Forbid, ...]:
@@ -87,18 +91,18 @@ def read_each(text: str) -> Iterator[tuple[Statement, Forbid]]:
 
 def _read(text: str, statement: Statement) -> Forbid:
     document = cedar.to_json(statement.text)
-    if document is None or cedar.policy_set(document) is None:
-        complaint = cedar.syntax_complaint(statement.text)
-        if complaint is None:
-            complaint = "an expression is nested too deeply; divide it among several when or unless clauses"
-            raise invalid(text, statement.start, complaint)
+    if document is None:
+        complaint = cedar.syntax_complaint(statement.text) or _CUT_SHORT
         raise invalid(text, _offence(statement, complaint), complaint)
-    parsed = msgspec.json.decode(document, type=_Parsed)
+    try:
+        parsed = msgspec.json.decode(document, type=_Parsed)
+    except RecursionError:
+        raise invalid(text, statement.start, _TOO_DEEP) from None
     if parsed.templates:
         raise invalid(text, locate(statement, "?"), "a policy has no slots such as ?principal")
     if len(parsed.policies) != 1:
         raise invalid(text, statement.start, "this is not one statement")
-    policy = msgspec.json.decode(next(iter(parsed.policies.values())), type=_Policy)
+    policy = next(iter(parsed.policies.values()))
     if policy.effect != "forbid":
         raise _permits(text, locate(statement, policy.effect))
     return _forbid(text, statement, policy)
@@ -121,11 +125,12 @@ def _forbid(text: str, statement: Statement, policy: _Policy) -> Forbid:
         try:
             condition["body"] = _walk(condition["body"], asked)
         except ValueError as error:
-            raise invalid(text, locate(statement, "context"), str(error)) from None
+            place = statement.start if str(error) == _TOO_DEEP else locate(statement, "context")
+            raise invalid(text, place, str(error)) from None
     for scope in (policy.principal, policy.resource):
         asked.entities.update(_named(scope))
     return Forbid(
-        document=msgspec.Raw(msgspec.json.encode(policy)),
+        text=_rewritten(policy) if asked.rewritten else statement.text,
         actions=_actions(policy.action),
         context=frozenset(asked.context),
         body=tuple(asked.body),
@@ -149,12 +154,21 @@ def _named(scope: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield holder["entity"]["type"], holder["entity"]["id"]
 
 
-def _walk(node: Any, asked: _Asked) -> Any:
-    """The expression with what it is to be replaced by. No deeper than Cedar's JSON form can be.
+def _rewritten(policy: _Policy) -> str:
+    document = {"templates": {}, "staticPolicies": {"policy0": policy}, "templateLinks": []}
+    return cedar.to_text(msgspec.json.encode(document))
 
-    Raises ValueError where `context` is used as a whole: nobody could tell then what of it is asked for.
+
+def _walk(node: Any, asked: _Asked, depth: int = 0) -> Any:
+    """The expression with what it is to be replaced by.
+
+    Raises ValueError where `context` is used as a whole: nobody could tell then what of it is asked for. And where it
+    is deeper than Cedar evaluates on a small stack: that would deny whatever the policy could concern.
     """
+    if depth > _DEEPEST:
+        raise ValueError(_TOO_DEEP)
     ((operator, operand),) = node.items()
+    depth += 1
     if operator == "Value":
         if isinstance(operand, dict) and "__entity" in operand:
             asked.entities.add((operand["__entity"]["type"], operand["__entity"]["id"]))
@@ -169,11 +183,11 @@ def _walk(node: Any, asked: _Asked) -> Any:
     if operator == "ip" and isinstance(operand, list):
         asked.addresses.update(one["Value"] for one in operand if isinstance(one.get("Value"), str))
     if operator == "Record":
-        return {operator: {name: _walk(one, asked) for name, one in operand.items()}}
+        return {operator: {name: _walk(one, asked, depth) for name, one in operand.items()}}
     if isinstance(operand, list):
-        return {operator: [_walk(one, asked) for one in operand]}
+        return {operator: [_walk(one, asked, depth) for one in operand]}
     parts = {"left", "right", "arg", "if", "then", "else", "in"}
-    return {operator: {name: _walk(one, asked) if name in parts else one for name, one in operand.items()}}
+    return {operator: {name: _walk(one, asked, depth) if name in parts else one for name, one in operand.items()}}
 
 
 def _member(node: Any, operator: str, operand: Any, asked: _Asked) -> Any:
@@ -187,6 +201,7 @@ def _member(node: Any, operator: str, operand: Any, asked: _Asked) -> Any:
     asked.body[name] = None
     if operator == ".":
         return node
+    asked.rewritten = True
     field = {".": {"left": _BODY, "attr": name}}
     return {"==": {"left": field, "right": field}}
 

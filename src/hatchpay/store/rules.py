@@ -66,7 +66,10 @@ def _policies(
     for role in roles.values() if rows else ():
         if role.tenant_id in role_ids:
             role_ids[role.tenant_id][role.name] = role.id
-    return {
+    compiled = {
         tenant_id: compile_policies(found, role_ids[tenant_id], with_body=with_body)
         for tenant_id, found in rows.items()
     }
+    for policies in compiled.values():
+        policies.prepare()
+    return dict(compiled)

@@ -311,6 +311,7 @@ def test_ids_that_look_like_cedar_are_only_ids() -> None:
 def test_more_callers_and_permissions_than_are_kept_are_judged_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hatchpay.access.policy._MOST_KEPT_ENTITIES", 3)
     monkeypatch.setattr("hatchpay.access.policy._MOST_KEPT_STATEMENTS", 4)
+    monkeypatch.setattr("hatchpay.access.policy._MOST_KEPT_ANSWERS", 5)
     permissions = [f"shop.things.do{number}" for number in range(10)]
     text = "".join(f'forbid(principal == ApiKey::"3", action == Action::"{name}", resource);' for name in permissions)
     compiled = policies(text)
@@ -318,3 +319,23 @@ def test_more_callers_and_permissions_than_are_kept_are_judged_all_the_same(monk
         for name in permissions:
             found = [number for number in range(8) if compiled.judge(asked(name, till(key_id=str(number))))]
             assert found == [3]
+
+
+def test_what_was_asked_before_is_answered_without_cedar(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = policies('forbid(principal, action, resource) unless { context.client_ip == ip("192.0.2.10") };')
+    assert compiled.judge(asked()) is None
+    refused = compiled.judge(asked(client_ip="192.0.2.11"))
+    monkeypatch.setattr("hatchpay.access.policy.cedar", None)
+    assert compiled.judge(asked()) is None
+    assert compiled.judge(asked(client_ip="192.0.2.11")) == refused
+
+
+def test_an_answer_is_kept_for_its_own_permission_unit_and_caller_only() -> None:
+    unit = f'forbid(principal, action, resource == BusinessUnit::"{UNIT}");'
+    role = f'forbid(principal in Role::"{BOOKS}", action, resource);'
+    compiled = policies(f'forbid(principal, action == Action::"{PAY}", resource);', unit, role)
+    for _ in range(2):
+        assert judged(compiled.judge(asked(PAY))) == FORBIDDEN
+        assert judged(compiled.judge(asked(READ))) is None
+        assert judged(compiled.judge(asked(READ, zone="Etc/UTC"))) == ("policy_forbids", "policy:policy-1", None)
+        assert judged(compiled.judge(asked(READ, till("books")))) == ("policy_forbids", "policy:policy-2", None)

@@ -140,6 +140,8 @@ class TestWhoCalls:
         assert principal.roles == ("admin",)
         assert proven.secret_version == 1
         assert proven.ends_us == START + 900 * SECOND
+        assert principal.token is not None
+        assert principal.token.issued_us == (START + 1) // SECOND * SECOND
 
     @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256", "PS256"])
     def test_a_token_of_a_trusted_issuer_is_a_user(self, world: World, admin: Actor, algorithm: str) -> None:
@@ -155,7 +157,13 @@ class TestWhoCalls:
         assert principal.limits == Limits()
         assert (proven.secret_version, proven.ends_us) == (None, START + 600 * SECOND)
         assert principal.token is not None
-        assert principal.token.id == "x"
+        assert (principal.token.id, principal.token.issued_us) == ("x", START)
+
+    def test_a_token_of_an_issuer_need_not_say_when_it_was_issued(self, world: World, issuer: FakeIssuer) -> None:
+        old = world.proven(issuer.token(iat=START // SECOND - 60)).principal.token
+        assert old is not None and old.issued_us == START - 60 * SECOND
+        unknown = world.proven(issuer.token(iat=None)).principal.token
+        assert unknown is not None and unknown.issued_us is None
 
     def test_the_roles_that_an_issuer_names_are_the_tenants(
         self, world: World, admin: Actor, issuer: FakeIssuer
