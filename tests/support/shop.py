@@ -39,6 +39,12 @@ permission = "shop.stock.read"
 business_unit = "query:unit"
 
 [[routes]]
+method = "PUT"
+path = "/shop/units/{unit_id}/orders"
+permission = "shop.orders.create"
+business_unit = ["path:unit_id", "body:business_unit_id"]
+
+[[routes]]
 method = "GET"
 path = "/shop/prices"
 permission = "shop.stock.read"

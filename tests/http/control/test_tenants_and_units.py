@@ -75,3 +75,58 @@ def test_another_tenants_unit_does_not_exist(world: World, tenant: Tenant) -> No
     for path in (f"{UNITS}/{unit_id}", f"{UNITS}/{new_id()}"):
         assert problem_of(world.call("GET", path, key=tenant.admin)) == (404, "not_found", None)
     assert world.call("GET", UNITS, key=tenant.admin).json()["data"] == []
+
+
+def test_a_business_unit_is_changed_archived_and_brought_back(world: World, tenant: Tenant) -> None:
+    unit = world.call("POST", UNITS, key=tenant.admin, json=BERLIN).json()
+    assert (unit["status"], unit["updated_at"]) == ("active", unit["created_at"])
+    path = f"{UNITS}/{unit['id']}"
+
+    moved = world.call("PATCH", path, key=tenant.admin, json={"name": "Mitte", "timezone_name": "Europe/Paris"})
+    assert moved.status_code == 200
+    assert moved.json() == {
+        **unit,
+        "name": "Mitte",
+        "timezone_name": "Europe/Paris",
+        "updated_at": moved.json()["updated_at"],
+    }
+    archived = world.call("POST", f"{path}/archive", key=tenant.admin)
+    assert (archived.status_code, archived.json()["status"]) == (200, "archived")
+    assert world.call("POST", f"{path}/archive", key=tenant.admin).json() == archived.json()
+    assert world.call("GET", path, key=tenant.admin).json() == archived.json()
+    restored = world.call("PATCH", path, key=tenant.admin, json={"status": "active"})
+    assert (restored.status_code, restored.json()["status"]) == (200, "active")
+    assert len(world.requests_that_changed(unit["id"])) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        ({}, 422, "invalid_field", None),
+        ({"status": "gone"}, 422, "invalid_field", "status"),
+        ({"status": None}, 422, "invalid_field", "status"),
+        ({"name": None}, 422, "invalid_field", "name"),
+        ({"name": ""}, 422, "invalid_field", "name"),
+        ({"timezone_name": "Mars/Phobos"}, 422, "invalid_field", "timezone_name"),
+        ({"archived": True}, 422, "unknown_field", "archived"),
+        ({"name": "Taken"}, 409, "already_exists", "name"),
+    ],
+)
+def test_a_wrong_change_of_a_business_unit_is_named(
+    world: World, tenant: Tenant, body: dict[str, object], status: int, code: str, field: str | None
+) -> None:
+    world.call("POST", UNITS, key=tenant.admin, json={**BERLIN, "name": "Taken"})
+    unit = world.call("POST", UNITS, key=tenant.admin, json=BERLIN).json()
+    before = world.state()
+    answer = world.call("PATCH", f"{UNITS}/{unit['id']}", key=tenant.admin, json=body)
+    assert problem_of(answer) == (status, code, field)
+    assert world.state() == before
+
+
+def test_another_tenants_unit_is_not_changed(world: World, tenant: Tenant) -> None:
+    unit = world.call("POST", UNITS, key=world.onboard("Other").admin, json=BERLIN).json()["id"]
+    for unit_id in (unit, new_id()):
+        answer = world.call("PATCH", f"{UNITS}/{unit_id}", key=tenant.admin, json={"name": "x"})
+        assert problem_of(answer)[:2] == (404, "not_found")
+        assert problem_of(world.call("POST", f"{UNITS}/{unit_id}/archive", key=tenant.admin))[0] == 404
+    assert problem_of(world.call("POST", f"{UNITS}/x/archive", key=tenant.admin))[0] == 422

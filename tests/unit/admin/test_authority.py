@@ -41,6 +41,7 @@ CALLS: dict[str, Call] = {
     ),
     "auth.issuers.delete": lambda world, actor, key, role: world.issuers.delete(actor, issuer_of(world, actor)),
     "business-unit.business-units.create": lambda world, actor, key, role: world.units.create(actor, "u", "UTC"),
+    "business-unit.business-units.update": lambda world, actor, key, role: world.units.archive(actor, new_id()),
 }
 
 

@@ -24,6 +24,9 @@ REMOVALS: dict[str, Removal] = {
     "disabling it": lambda world, actor, key: world.keys.update(actor, key, KeyChanges(status="disabled")),
     "detaching its role": lambda world, actor, key: world.keys.set_roles(actor, key, ()),
     "exchanging its role": lambda world, actor, key: world.keys.set_roles(actor, key, (world.role_id(actor, "gl"),)),
+    "attaching its role for chosen units": lambda world, actor, key: world.keys.set_roles(
+        actor, key, (world.role_id(actor, "admin"),), {world.role_id(actor, "admin"): (unit(world, actor),)}
+    ),
     "letting it expire": lambda world, actor, key: world.keys.update(
         actor, key, KeyChanges(expires_at_us=START + HOUR)
     ),

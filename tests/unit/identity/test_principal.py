@@ -67,6 +67,9 @@ def test_every_bound_counts_at_once() -> None:
     assert not mine.cover(Limits("test", frozenset("a"), (ip_network("10.0.0.0/8"),), 6))
 
 
+P_IN_A = {"p": frozenset("a")}
+
+
 @pytest.mark.parametrize(
     ("mine", "theirs", "covers"),
     [
@@ -74,6 +77,17 @@ def test_every_bound_counts_at_once() -> None:
         (Reach(frozenset("a"), NONE), Reach(frozenset("ab"), NONE), False),
         (Reach(frozenset("a"), NONE), Reach(frozenset(), NONE), True),
         (Reach(frozenset("ab"), units("a")), Reach(frozenset("a"), NONE), False),
+        (Reach(frozenset("p"), NONE), Reach(frozenset(), NONE, P_IN_A), True),
+        (Reach(frozenset(), NONE, P_IN_A), Reach(frozenset("p"), NONE), False),
+        (Reach(frozenset(), NONE, P_IN_A), Reach(frozenset("p"), units("a")), True),
+        (Reach(frozenset(), NONE, P_IN_A), Reach(frozenset("p"), units("b")), False),
+        (Reach(frozenset(), NONE, P_IN_A), Reach(frozenset(), NONE, {"p": frozenset("ab")}), False),
+        (Reach(frozenset(), NONE, {"p": frozenset("ab")}), Reach(frozenset(), NONE, P_IN_A), True),
+        (Reach(frozenset("p"), units("a")), Reach(frozenset(), units("a"), {"p": frozenset("ab")}), True),
+        # Wider limits are more than it has now: it may be given more there.
+        (Reach(frozenset("p"), units("a")), Reach(frozenset(), NONE, P_IN_A), False),
+        # What is of no use yet may become so, when somebody else lifts the limits.
+        (Reach(frozenset(), units("a")), Reach(frozenset(), units("a"), {"p": frozenset("b")}), False),
     ],
 )
 def test_a_reach_covers_another_by_its_permissions_and_its_limits(mine: Reach, theirs: Reach, covers: bool) -> None:
@@ -86,6 +100,24 @@ def test_a_principal_may_what_it_is_granted_and_nothing_else() -> None:
     assert not principal.may("shop.orders.create")
     assert not principal.may("shop.orders.rea")
     assert not principal.may("")
+
+
+@pytest.mark.parametrize(
+    ("limits", "may"), [(NONE, False), (units("a"), True), (units("b"), False), (units("a", "b"), False)]
+)
+def test_a_permission_of_chosen_units_counts_where_the_caller_acts_for_those_alone(limits: Limits, may: bool) -> None:
+    principal = Principal("id", "api_key", "t", "id", (), {}, limits, scoped={"shop.orders.read": {"a": "role:viewer"}})
+    assert principal.may("shop.orders.read") is may
+    assert not principal.may("shop.orders.create")
+    assert principal.held == ["shop.orders.read"]
+
+
+def test_a_reach_says_where_each_permission_is_held() -> None:
+    reach = Reach(frozenset("q"), units("a", "b"), {"p": frozenset("bc")})
+    assert {name: reach.units_of(name) for name in "pqr"} == {"p": {"b"}, "q": {"a", "b"}, "r": frozenset()}
+    assert Reach(frozenset("q"), NONE).units_of("q") is None
+    assert reach.only(frozenset("p")) == Reach(frozenset(), units("a", "b"), {"p": frozenset("bc")})
+    assert reach.within(frozenset("c")).units_of("p") == frozenset()
 
 
 def test_a_principal_cannot_be_changed() -> None:

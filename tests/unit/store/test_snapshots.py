@@ -12,8 +12,9 @@ from tests.support.directory import HOUR, SERVED, START, UnsyncedDirectory, Worl
 
 from hatchpay.access.directory import IssuerKeys
 from hatchpay.access.permission import Permission
+from hatchpay.access.rules import UnitEntry
 from hatchpay.admin.token_views import IssuerChanges
-from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft
+from hatchpay.admin.views import Actor, KeyChanges, NewKey, Onboarded, RoleDraft, UnitChanges
 from hatchpay.errors import DirectoryUnavailable
 from hatchpay.identity.ports import KeyEntry, Snapshot
 from hatchpay.ids import new_id
@@ -75,6 +76,38 @@ def test_grants_name_the_role_that_gives_them(world: World, admin: Actor) -> Non
     assert "shop.customers.read" not in principal.grants
 
 
+def test_a_role_for_chosen_units_grants_there_what_no_other_grants_everywhere(world: World, admin: Actor) -> None:
+    one, two = (world.units.create(admin, name, "UTC").id for name in ("one", "two"))
+    read = "shop.orders.read"
+    wide = world.role(admin, "wide", "shop.orders.create").id
+    first = world.role(admin, "a buyer", "shop.orders.create", read).id
+    second = world.role(admin, "b reader", read).id
+    key, same = world.key(admin), world.key(admin)
+    for created in (key, same):
+        world.keys.set_roles(admin, created.view.id, (wide, second, first), {first: (one,), second: (two, one)})
+
+    principal = entry(world, key.view.id).principal
+
+    assert principal.roles == ("a buyer", "b reader", "wide")
+    assert principal.grants == {"shop.orders.create": "role:wide"}
+    assert principal.scoped == {read: {one: "role:a buyer", two: "role:b reader"}}
+    assert entry(world, same.view.id).principal.scoped is principal.scoped
+    with pytest.raises(TypeError):
+        principal.scoped[read]["x"] = "y"  # type: ignore[index]
+
+
+def test_units_are_published_with_their_state_by_tenant(world: World, admin: Actor, demo: Onboarded) -> None:
+    unit = world.units.create(admin, "unit", "Europe/Zurich").id
+    for change, expected in (
+        (UnitChanges(), UnitEntry(unit, "Europe/Zurich")),
+        (UnitChanges(status="archived"), UnitEntry(unit, "Europe/Zurich", True)),
+        (UnitChanges(status="active", timezone_name="UTC"), UnitEntry(unit, "UTC")),
+    ):
+        world.units.update(admin, unit, change)
+        world.snapshots.refresh()
+        assert world.snapshots.rules.units == {demo.tenant.id: {unit: expected}}
+
+
 def test_a_refresh_without_a_change_keeps_the_very_snapshot(world: World, demo: Onboarded) -> None:
     assert world.snapshots.refresh()
     current = world.snapshots.current
@@ -115,6 +148,8 @@ def test_every_kind_of_change_shows_as_if_all_were_loaded_anew(world: World, adm
         lambda: world.roles.update(admin, role.id, RoleDraft(name="buyer", permissions=("shop.orders.create",))),
         lambda: world.roles.update(admin, role.id, RoleDraft(name="shopper", permissions=("shop.orders.create",))),
         lambda: world.keys.set_roles(admin, key.view.id, (world.role_id(admin, "gl"), role.id)),
+        lambda: world.keys.set_roles(admin, key.view.id, (world.role_id(admin, "gl"), role.id), {role.id: (unit.id,)}),
+        lambda: world.roles.update(admin, role.id, RoleDraft(name="shopper", permissions=("shop.customers.read",))),
         lambda: world.keys.rotate(admin, key.view.id, 60),
         lambda: world.keys.end_grace(admin, key.view.id),
         lambda: world.keys.update(admin, key.view.id, KeyChanges(status="disabled")),
