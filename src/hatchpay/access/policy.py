@@ -28,8 +28,8 @@ __all__ = ["CompiledPolicies", "compile_policies", "parsed"]
 
 _log: Final = logging.getLogger("hatchpay.policies")
 _MOST_KEPT_STATEMENTS: Final = 20_000
-_MOST_KEPT_ENTITIES: Final = 2_048
-_MOST_KEPT_ANSWERS: Final = 4_096
+_MOST_KEPT_ENTITIES: Final = 512
+_MOST_KEPT_ANSWERS: Final = 2_048
 _LONGEST_KEPT_CONTEXT: Final = 512
 _MOST_KEPT_TEXT: Final = 16 * 1024 * 1024
 _MOST_PREPARED_STATEMENTS: Final = 2_000

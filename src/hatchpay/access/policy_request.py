@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -49,9 +50,9 @@ def context_of(asked: Asked, wanted: frozenset[str], body: Mapping[str, object] 
     found: dict[str, object] = {}
     principal = asked.principal
     if "client_ip" in wanted:
-        address = None if asked.client_ip is None else parse_address(asked.client_ip)
+        address = None if asked.client_ip is None else _address(asked.client_ip)
         if address is not None:
-            found["client_ip"] = _extension("ip", str(address))
+            found["client_ip"] = _extension("ip", address)
     if "time" in wanted:
         found["time"] = _extension("datetime", format_time(asked.now_us)[:_MILLISECONDS] + "Z")
     if "environment" in wanted:
@@ -100,6 +101,12 @@ def _decimal(text: str) -> str | None:
     except InvalidOperation:
         return None
     return f"{exact:f}" if exact == number and abs(int(exact.scaleb(4))) in _LONGS else None
+
+
+@lru_cache(4096)
+def _address(text: str) -> str | None:
+    address = parse_address(text)
+    return None if address is None else str(address)
 
 
 def _local(now_us: int, zone: str) -> dict[str, object]:

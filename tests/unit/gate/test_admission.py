@@ -552,3 +552,31 @@ def test_every_refusal_is_one_of_ours() -> None:
     for error in (MalformedRequest("x"), Unavailable("x")):
         verdict = admission().judge(head(), error)
         assert isinstance(verdict.refusal, HatchPayError)
+
+
+@pytest.mark.parametrize(
+    ("denial", "field"),
+    [
+        (Decision("deny", "policy_forbids", "policy:Closed"), None),
+        (Decision("deny", "policy_error", "policy:Closed"), None),
+        (Decision("deny", "policy_input_missing", "policy:Closed", "body.amount"), "body.amount"),
+    ],
+)
+def test_what_a_policy_denies_is_told_with_its_reason_and_the_field_that_it_lacks(
+    denial: Decision, field: str | None
+) -> None:
+    class _Policies:
+        def concern(self, permission: str) -> bool:
+            return permission == READ
+
+        def judge(self, asked: Asked) -> Decision | None:
+            assert (asked.client_ip, asked.now_us, asked.principal.id) == (CLIENT, NOW, READER.id)
+            return denial
+
+    gate = admission(rules=lambda: Rules(policies={"tenant": _Policies()}), clock=lambda: NOW)
+    verdict = gate.judge(head("/orders", READER))
+
+    assert told(verdict) == (403, denial.reason)
+    assert verdict.decision == denial
+    assert verdict.refusal is not None
+    assert (verdict.refusal.field, verdict.refusal.permission) == (field, None)
