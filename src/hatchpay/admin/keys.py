@@ -231,6 +231,7 @@ def save_roles(work: Work, old: KeyRow, new: KeyRow) -> None:
     unlimited = any(role.rate_limits for role in before.values() if role.id not in new.role_ids)
     if unlimited or _attaches(old, new):
         work.demand(work.reach_of(new))
+    work.demand_unnamed(old.role_ids ^ new.role_ids)
     with work.keeping_an_administrator(work.tenant_id):
         work.transaction.save_key(new)
     facts = (

@@ -29,7 +29,6 @@ from hatchpay.admin.work import Changes, Work, found
 from hatchpay.audit.redact import redact_text
 from hatchpay.clock import Clock
 from hatchpay.errors import Conflict, InvalidInput
-from hatchpay.identity.principal import Limits, Reach
 from hatchpay.ids import IdSource
 
 __all__ = ["MAX_POLICY_BYTES", "MAX_STATEMENTS", "Policies"]
@@ -73,7 +72,7 @@ class Policies:
     def create(self, actor: Actor, name: str, text: str) -> PolicyView:
         self._check(name, text)
         with self._changes.by(actor, "access.policies.create") as work:
-            _demand_everything(work)
+            work.demand_everything()
             policy = PolicyRow(
                 id=work.new_id(),
                 tenant_id=work.tenant_id,
@@ -92,7 +91,7 @@ class Policies:
         checks.identifier(policy_id, "policy_id")
         self._check(name, text)
         with self._changes.by(actor, "access.policies.update") as work:
-            _demand_everything(work)
+            work.demand_everything()
             old = _policy(work, policy_id, expected)
             new = msgspec.structs.replace(old, name=name, text=text, updated_us=work.now)
             if policy_facts(new) == policy_facts(old):
@@ -106,7 +105,7 @@ class Policies:
         """What it forbade is forbidden no longer, unless another policy does; it can lock nobody out."""
         checks.identifier(policy_id, "policy_id")
         with self._changes.by(actor, "access.policies.delete") as work:
-            _demand_everything(work)
+            work.demand_everything()
             policy = _policy(work, policy_id, expected)
             work.transaction.remove_policy(policy)
             work.record("access.policies.deleted", policy_id, policy_facts(policy), {})
@@ -142,11 +141,6 @@ def _checked(text: str, vocabulary: Vocabulary) -> Sequence[Forbid]:
     raise InvalidInput(
         redact_text(refusal.detail), code=refusal.code, field="text", line=refusal.line, column=refusal.column
     )
-
-
-def _demand_everything(work: Work) -> None:
-    everything = frozenset(permission.name for permission in work.transaction.catalogue())
-    work.demand(Reach(everything, Limits()))
 
 
 def _policy(work: Work, policy_id: str, expected: IfMatch | None) -> PolicyRow:

@@ -76,6 +76,7 @@ class Roles:
             role = custom(work.role(role_id, expected))
             if work.transaction.keys_holding([role_id]):
                 raise Conflict("API keys hold this role; detach it first", code="role_in_use")
+            work.demand_unnamed([role_id])
             if role.rate_limits:
                 _demand_all_of_users(work)
             work.transaction.remove_role(role)
@@ -98,6 +99,8 @@ def replace(work: Work, old: RoleRow, new: RoleRow) -> None:
         work.transaction.save_role(new)
     looser = loosen(old.rate_limits, new.rate_limits)
     if new.name != old.name:
+        # Users hold it by its name.
+        work.demand_unnamed([old.id])
         _demand_for_users(work, new.permissions)
     if looser or (old.rate_limits and new.name != old.name):
         _demand_all_of_users(work)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from hatchpay.access.directory import KeyRow, RoleRow, reach, user_reach
 from hatchpay.admin.lockout import is_administrable
 from hatchpay.admin.ports import Directory, DirectoryTransaction, DirectoryView
+from hatchpay.admin.singling import SinglingPolicies
 from hatchpay.admin.versions import IfMatch, check
 from hatchpay.admin.views import Actor
 from hatchpay.audit.naming import recorded_id
@@ -81,6 +83,29 @@ class Work:
         _refuse(self.reach.lacks(granted))
         if not self.reach.limits.cover(granted.limits):
             raise Forbidden("this reaches beyond the limits of the caller", code="grant_exceeds_caller")
+        if granted.held and self._singling.concern(granted.held):
+            self.demand_everything()
+
+    def demand_everything(self) -> None:
+        """Raises Forbidden where the caller does not hold every permission of the tenant, without limits: what changing
+        a policy needs.
+        """
+        everything = frozenset(permission.name for permission in self.transaction.catalogue())
+        self._demand_free_rate()
+        if self.reach.lacks(Reach(everything, Limits())) or not self.reach.limits.cover(Limits()):
+            raise Forbidden(
+                "a policy could be changed or evaded by this, which needs every permission, without limits",
+                code="grant_exceeds_caller",
+            )
+
+    def demand_unnamed(self, role_ids: Iterable[str]) -> None:
+        """Whoever holds these roles changes. Raises Forbidden as `demand_everything` does, where a policy names one."""
+        if self._singling.name(role_ids):
+            self.demand_everything()
+
+    @cached_property
+    def _singling(self) -> SinglingPolicies:
+        return SinglingPolicies(self.transaction.policies(self.tenant_id))
 
     def demand_held(self, permissions: frozenset[str]) -> None:
         """Raises Forbidden where the caller does not hold all of `permissions`, each in some business unit at least."""
