@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.raw import Connection
 from tests.support.server import HATCHPAY, ROOT, Server, hatchpay, serving
 from tests.support.tenancy import KEYS, Key, Operator, Tenant, operator_of, problem_of
 
@@ -94,6 +95,19 @@ class TestTheVeryNextRequest:
 
 
 class TestOtherProcesses:
+    def test_whoever_sends_a_body_slowly_is_judged_again_when_it_is_there(self, server: Server, tenant: Tenant) -> None:
+        key = tenant.make_key("admin")
+        body = b'{"name": "Too late"}'
+        head = f"POST {KEYS} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key.text}\r\nContent-Type: application/json\r\n"
+        with Connection(server.port) as connection:
+            connection.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
+            time.sleep(0.3)
+            assert tenant.client.delete(f"{KEYS}/{key.id}").status_code == 204
+            connection.send(body[-1:])
+            answer = connection.answer()
+        assert answer is not None and answer.status == 401
+        assert "Too late" not in [one["name"] for one in tenant.client.get(KEYS).json()["data"]]
+
     def test_a_command_beside_the_server_holds_within_a_quarter_of_a_second(
         self, server: Server, anyone: httpx.Client, tenant: Tenant
     ) -> None:

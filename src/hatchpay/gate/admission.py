@@ -148,19 +148,28 @@ class Admission:
             self._admit_again(head, verdict, last=pause_s == PAUSES_S[-1])
             verdict.wait = None
 
-    def _admit_again(self, head: RequestHead, verdict: Verdict, *, last: bool = False) -> None:
+    def judge_again(self, head: RequestHead, verdict: Verdict) -> None:
+        """Of a request that was let through so far, and whose body has taken its time. It was counted already."""
+        self._admit_again(head, verdict, counted=True)
+        verdict.wait = None
+
+    def _admit_again(self, head: RequestHead, verdict: Verdict, *, last: bool = False, counted: bool = False) -> None:
         """As if nothing were known yet: what was good a while ago may have ended."""
         verdict.refusal = verdict.claimed = verdict.principal = verdict.secret_version = None
         verdict.uncounted = False
-        self._admit(head, extract(head.values(b"x-api-key"), head.values(b"authorization")), verdict, last=last)
+        credential = extract(head.values(b"x-api-key"), head.values(b"authorization"))
+        self._admit(head, credential, verdict, last=last, counted=counted)
 
-    def _admit(self, head: RequestHead, credential: str | None, verdict: Verdict, *, last: bool = False) -> None:
+    def _admit(
+        self, head: RequestHead, credential: str | None, verdict: Verdict, *, last: bool = False, counted: bool = False
+    ) -> None:
         verdict.match = self._routes.match(head.method, head.path)
         if credential is not None:
             knowing = self._of_keys if b"x-api-key" in head.watched else self._authenticators
             if not self._authenticate(credential, knowing, verdict):
                 return
-            if verdict.principal is not None and verdict.principal.buckets and not self._count(verdict, last):
+            principal = verdict.principal
+            if principal is not None and principal.buckets and not counted and not self._count(verdict, last):
                 return
         self._decide(verdict)
         if verdict.refusal is None and verdict.match is not None:

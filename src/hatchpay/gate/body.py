@@ -50,6 +50,11 @@ class Intake:
         self.refusal: HatchPayError | None = None
         self.disconnected = False
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the body is within its limit, and the client still there."""
+        return self.refusal is None and not self.disconnected
+
     async def receive(self) -> Message:
         """What the application is given in place of the server's `receive`."""
         if self._ahead:
@@ -57,11 +62,14 @@ class Intake:
         return await self._next()
 
     async def read_ahead(self, *, whole: bool) -> None:
-        """Fetch the body before the handler asks: all of it, or, where it is declared to be small, all of that."""
+        """Fetch the body before the handler asks: all of it, or, where it is declared to be small, all of that. It may
+        be asked for the whole once it was asked for less.
+        """
         declared = self._head.declared_length
         if not self._head.has_body or (not whole and (declared is None or declared > READ_AHEAD)):
             return
-        self._ahead = deque()
+        if self._ahead is None:
+            self._ahead = deque()
         while not (self._ended or self.disconnected):
             message = await self._next()
             if self.refusal is not None:

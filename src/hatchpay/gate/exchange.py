@@ -44,6 +44,7 @@ _log: Final = logging.getLogger("hatchpay.gate")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BODILESS: Final = frozenset({204, 304})
+_LONG_NS: Final = 250_000_000
 
 
 class ResponseAborted(HatchPayError):
@@ -259,15 +260,19 @@ class Exchange:
 
     async def _take_in(self) -> None:
         """Read ahead what the decision or the intent needs of the body."""
-        admission = self._parts.admission
-        if self._verdict.needs_body:
-            await self._intake.read_ahead(whole=True)
-            if self._intake.refusal is None and not self._intake.disconnected:
-                admission.judge_body(self._verdict, self._head.content_type, self._intake.ahead())
-        elif not self._safe:
-            await self._intake.read_ahead(whole=False)
-        if self._intake.refusal is not None:
-            self._deny(self._intake.refusal)
+        verdict, admission, intake = self._verdict, self._parts.admission, self._intake
+        began = perf_counter_ns()
+        if verdict.needs_body or not self._safe:
+            await intake.read_ahead(whole=verdict.needs_body)
+        if perf_counter_ns() - began > _LONG_NS and intake.goes_on:
+            # A body may take minutes to arrive: whoever was let in by its head may have lost their right since.
+            admission.judge_again(self._head, verdict)
+            if verdict.needs_body and verdict.refusal is None:
+                await intake.read_ahead(whole=True)
+        if verdict.needs_body and verdict.refusal is None and intake.goes_on:
+            admission.judge_body(verdict, self._head.content_type, intake.ahead())
+        if intake.refusal is not None:
+            self._deny(intake.refusal)
 
     def _deny(self, refusal: HatchPayError) -> None:
         self._verdict.deny(Decision("deny", refusal.code), refusal)
