@@ -119,6 +119,33 @@ class TestRevocation:
         assert revoke(anyone, token, warden).status_code == 200
         assert not works(anyone, token)
 
+    def test_who_is_of_chosen_units_looks_at_tokens_of_those_alone(self, anyone: httpx.Client, house: Tenant) -> None:
+        unit = house.make_unit("Inspected")
+        role = house.make_role("Unit warden", "auth.tokens.read")
+        local = house.make_key(role, business_unit_ids=[unit])
+        colleague = house.make_key(business_unit_ids=[unit])
+        assert inspect(anyone, token_for(anyone, house.key), local) == {"active": False}
+        assert inspect(anyone, token_for(anyone, colleague), local)["active"] is True
+
+    def test_policies_bind_whoever_looks_at_or_ends_anothers_token(
+        self, anyone: httpx.Client, house: Tenant, key: Key
+    ) -> None:
+        warden = house.make_key(house.make_role("Bound warden", "auth.tokens.read", "auth.tokens.revoke"))
+        actions = '[Action::"auth.tokens.read", Action::"auth.tokens.revoke"]'
+        text = f'forbid(principal == ApiKey::"{warden.id}", action in {actions}, resource);'
+        token, own = token_for(anyone, key), token_for(anyone, warden)
+        assert inspect(anyone, token, warden)["active"] is True
+        assert house.client.post("/v1/policies", json={"name": "Wardens", "text": text}).status_code == 201
+        assert inspect(anyone, token, warden) == {"active": False}
+        assert inspect(anyone, own, warden)["active"] is True
+        answer = revoke(anyone, token, warden)
+        assert oauth_error(answer) == (400, "unauthorized_client")
+        record = house.record(request_id(answer))
+        assert record is not None
+        assert (record["reason"], record["decision"]) == ("policy_forbids", "deny")
+        assert works(anyone, token)
+        assert revoke(anyone, own, warden).status_code == 200
+
     def test_another_tenants_token_is_not_touched(self, anyone: httpx.Client, neighbour: Tenant, key: Key) -> None:
         token = token_for(anyone, key)
         answer = revoke(anyone, token, neighbour.key)

@@ -112,7 +112,10 @@ class CompiledPolicies:
         if not self.concern(permission):
             return None
         try:
-            return self._judge(asked, permission)
+            denial = self._judge(asked, permission)
+            if denial is None and asked.principal.kind == "user" and asked.principal.key_id is not None:
+                denial = self._judge(_by_key(asked, asked.principal.key_id), permission)
+            return denial
         except (ValueError, KeyError, OverflowError, OSError) as error:
             # A zone that is gone, an id that Cedar refuses: nobody can say what the policies would have said.
             _log.error("policies of tenant %s could not be evaluated: %s", self._tenant_id, type(error).__name__)
@@ -287,6 +290,15 @@ def _missing(message: str, needed: tuple[str, ...], body: Mapping[str, object]) 
     if found[1] == "body":
         return absent[0]
     return found[1] if found[1] in absent else None
+
+
+def _by_key(asked: Asked, key_id: str) -> Asked:
+    """The same request as one of the key through which the user acts: else users would do by it what it must not."""
+    principal = asked.principal
+    roles = () if principal.token is None else principal.token.key_roles
+    return msgspec.structs.replace(
+        asked, principal=msgspec.structs.replace(principal, id=key_id, kind="api_key", roles=roles)
+    )
 
 
 def _caller(principal: Principal, unit: UnitEntry | None) -> tuple[object, ...]:

@@ -263,7 +263,13 @@ def _user(snapshot: Snapshot, issuer: IssuerEntry, key: KeyEntry | None, record:
         roles=tuple(name for name, _ in named),
         grants=grants,
         limits=Limits() if key is None else key.principal.limits,
-        token=TokenUse(id=None, issuer_id=issuer.id, role_names=record.roles, claimed_permissions=claimed),
+        token=TokenUse(
+            id=None,
+            issuer_id=issuer.id,
+            role_names=record.roles,
+            claimed_permissions=claimed,
+            key_roles=() if key is None else key.principal.roles,
+        ),
         scoped=scoped,
     )
 

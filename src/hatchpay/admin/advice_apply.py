@@ -13,6 +13,7 @@ import msgspec
 
 from hatchpay.access.advisor import Need, Observation, advise_key, advise_role, together
 from hatchpay.access.directory import KeyRow, RoleRow
+from hatchpay.access.policy import parsed
 from hatchpay.admin.advice_views import AdviceWish, AppliedAdvice
 from hatchpay.admin.keys import save_roles
 from hatchpay.admin.ports import DirectoryView
@@ -144,9 +145,17 @@ def _scope(key: KeyRow) -> frozenset[str] | None:
 def _refuse_other_policies(work: Work, key: KeyRow, role: RoleRow | None) -> None:
     """A policy may forbid something to whoever holds a role: whoever loses that role gains, whoever gets it loses."""
     changed = key.role_ids ^ ({role.id} if role is not None else set())
-    texts = [policy.text for policy in work.transaction.policies(work.tenant_id)]
-    if any(role_id in text for text in texts for role_id in changed):
+    policies = work.transaction.policies(work.tenant_id)
+    if changed and any(_names_one(policy.text, changed) for policy in policies):
         raise Conflict("a policy names a role that the key would lose or get", code="advice_changes_policy")
+
+
+def _names_one(text: str, role_ids: Iterable[str]) -> bool:
+    """Whether a policy names any of the roles, however it spells their ids. One that cannot be read may name all."""
+    statements = parsed(text)
+    if statements is None:
+        return True
+    return any(("Role", role_id) in statement.entities for statement in statements for role_id in role_ids)
 
 
 def _refuse_breaking(permissions: frozenset[str], now: Need) -> None:

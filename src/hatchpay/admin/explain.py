@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+import msgspec
+
 from hatchpay.access.directory import RoleRow
 from hatchpay.access.explain import Facts, Subject, Target, explain
 from hatchpay.access.routes import Match, RouteTable
@@ -75,7 +77,8 @@ class Explanations:
         match = self._routes.match(question.method, target.path)
         subject = Subject() if match is None else self._reading.subject(match, target.query, question.body)
         facts = Facts(now_us=now, client_ip=context.client_ip, subject=subject)
-        found = explain(asker.principal, match, self._rules(), facts, asker.invalid)
+        principal = _as_far_as_seen(asker.principal, actor, subject)
+        found = explain(principal, match, self._rules(), facts, asker.invalid)
         granting: tuple[GrantingRole, ...] = ()
         if found.missing is not None:
             granting = self._roles_that_grant(found.missing, asker.principal, snapshot)
@@ -108,3 +111,11 @@ class Explanations:
             while rows := view.roles(tenant_id, _AT_ONCE, last):
                 yield from rows
                 last = rows[-1].id
+
+
+def _as_far_as_seen(principal: Principal, actor: Actor, subject: Subject) -> Principal:
+    """Where a unit is named, in none but the actor's own: of the others, nobody tells which there are."""
+    if subject.unit is None:
+        return principal
+    limits = principal.limits.within(actor.principal.limits.business_unit_ids)
+    return msgspec.structs.replace(principal, limits=limits)

@@ -2,7 +2,8 @@
 
 A role that gains a permission, or limits the rate less, grants to every key that holds the role, in the business units
 for which it does, so the caller must hold all that those keys can do afterwards. A change that only takes permissions
-away, or only renames, is free.
+away, or only renames, is free; but not for a caller of chosen business units where users hold roles by name, since
+those hold them in all.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Roles:
             if work.transaction.keys_holding([role_id]):
                 raise Conflict("API keys hold this role; detach it first", code="role_in_use")
             work.demand_unnamed([role_id])
+            _demand_units_of_users(work)
             if role.rate_limits:
                 _demand_all_of_users(work)
             work.transaction.remove_role(role)
@@ -86,6 +88,9 @@ class Roles:
 def define(work: Work, draft: RoleDraft) -> RoleRow:
     """Make a role within `work`. Raises as `Roles.create`."""
     role = _drafted(work, draft, work.new_id(), work.now)
+    if role.rate_limits:
+        # It slows down whoever an issuer says holds a role of this name.
+        _demand_units_of_users(work)
     work.demand_held(role.permissions)
     _demand_for_users(work, role.permissions)
     work.transaction.add_role(role)
@@ -95,6 +100,7 @@ def define(work: Work, draft: RoleDraft) -> RoleRow:
 
 def replace(work: Work, old: RoleRow, new: RoleRow) -> None:
     """Save a changed role within `work`. Raises as `Roles.update`."""
+    _demand_units_of_users(work)
     with work.keeping_an_administrator(work.tenant_id):
         work.transaction.save_role(new)
     looser = loosen(old.rate_limits, new.rate_limits)
@@ -129,6 +135,12 @@ def _demand_for_users(work: Work, permissions: frozenset[str]) -> None:
     for issuer in work.transaction.issuers(work.tenant_id):
         if issuer.claims.roles is not None and permissions & issuer.ceiling:
             work.demand(Reach(permissions & issuer.ceiling, Limits()))
+
+
+def _demand_units_of_users(work: Work) -> None:
+    """Raises Forbidden where users may hold the role, and the caller may do this for chosen business units only."""
+    if any(issuer.claims.roles is not None for issuer in work.transaction.issuers(work.tenant_id)):
+        work.demand_units(None)
 
 
 def _demand_all_of_users(work: Work) -> None:

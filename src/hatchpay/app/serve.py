@@ -21,6 +21,7 @@ from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
+from hatchpay.admin.others_tokens import OthersTokens
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.policies import Policies
 from hatchpay.admin.roles import Roles
@@ -153,6 +154,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
             directory, wall_us, new_id, runtime.documents.keys, lambda: runtime.trust().urls, insecure=insecure
         ),
         tokens=Tokens(directory, signer, wall_us, new_id, lambda: url, settings.token_life_s),
+        others_tokens=OthersTokens(lambda: runtime.snapshots.current, lambda: runtime.snapshots.rules, wall_us),
         key_authenticator=runtime.key_authenticator,
         token_authenticator=runtime.token_authenticator,
         published=PublishedKeys(runtime.trust, wall_us, url),

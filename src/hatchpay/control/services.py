@@ -13,6 +13,7 @@ from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
+from hatchpay.admin.others_tokens import OthersTokens
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
@@ -46,6 +47,7 @@ class Services:
     advice: Advice
     issuers: Issuers
     tokens: Tokens
+    others_tokens: OthersTokens
     key_authenticator: ApiKeyAuthenticator
     token_authenticator: TokenAuthenticator
     published: PublishedKeys

@@ -12,7 +12,6 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from hatchpay.admin.token_views import IssuedToken, TokenWish
-from hatchpay.admin.tokens import READ
 from hatchpay.admin.views import Actor
 from hatchpay.control import examples
 from hatchpay.control.calls import CurrentServices, read, write
@@ -80,12 +79,13 @@ async def revoke(request: Request, services: CurrentServices) -> Response:
                 ) from None
             # Nothing is left to be revoked (RFC 7009, section 2.2).
             return Response(status_code=200)
+        reason = services.others_tokens.refuses_to_end(client.principal, claims, endpoint.caller.client_ip)
+        if reason is not None:
+            raise _not_the_clients(reason)
         try:
             await write(services, services.tokens.revoke, Actor(client.principal, endpoint.caller.request_id), claims)
         except Forbidden:
-            raise OAuthRefusal(
-                "the token was issued to another client", code="unauthorized_client", reason="permission_missing"
-            ) from None
+            raise _not_the_clients("permission_missing") from None
         return Response(status_code=200)
 
     return await _answered(request, services, answer)
@@ -107,7 +107,9 @@ async def introspect(request: Request, services: CurrentServices) -> Response:
         text = endpoint.required("token")
         outcome = await endpoint.token(text)
         # Of what the client may not see, nobody says more than that it is of no use to it.
-        if isinstance(outcome, Authenticated) and _may_see(client, outcome):
+        if isinstance(outcome, Authenticated) and services.others_tokens.may_read(
+            client.principal, outcome.principal, endpoint.caller.client_ip
+        ):
             return _json(_inspected(outcome, text))
         return _json({"active": False})
 
@@ -181,11 +183,8 @@ def _issued(issued: IssuedToken, token_type: str | None) -> Response:
     return _json(body if token_type is None else {**body, "issued_token_type": token_type})
 
 
-def _may_see(client: Authenticated, outcome: Authenticated) -> bool:
-    principal = outcome.principal
-    if principal.tenant_id != client.principal.tenant_id:
-        return False
-    return principal.key_id == client.principal.key_id or client.principal.may(READ)
+def _not_the_clients(reason: str) -> OAuthRefusal:
+    return OAuthRefusal("the token was issued to another client", code="unauthorized_client", reason=reason)
 
 
 def _inspected(outcome: Authenticated, text: str) -> dict[str, object]:

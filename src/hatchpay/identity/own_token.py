@@ -131,7 +131,7 @@ def _of_user(claims: OwnClaims, entry: KeyEntry, limits: Limits, snapshot: Snaps
         roles=claims.roles,
         grants=grants,
         limits=limits,
-        token=_use(claims),
+        token=msgspec.structs.replace(_use(claims), key_roles=owner.roles),
         scoped=scoped,
         # In those of both: else whoever has one kind of credential would escape its limits by the other.
         buckets=owner.buckets

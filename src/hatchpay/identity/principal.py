@@ -119,6 +119,7 @@ class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
     `permissions` and `business_unit_ids` are those that the token itself allows at most (None: it does not say); `id`
     is its `jti`, `ancestors` those of the tokens that it was exchanged for. A user of a trusted issuer has that
     issuer's `issuer_id`, and what its claims name. `issued_us` is its `iat` in microseconds, where it has one.
+    `key_roles` are the roles of the key by which a user's token was exchanged.
     """
 
     id: str | None
@@ -130,6 +131,7 @@ class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
     role_names: tuple[str, ...] = ()
     claimed_permissions: frozenset[str] = frozenset()
     issued_us: int | None = None
+    key_roles: tuple[str, ...] = ()
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
+from hatchpay.admin.others_tokens import OthersTokens
 from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
@@ -115,6 +116,7 @@ class World:
                 tokens=Tokens(
                     self.directory, Signer(self._trust, wall_us, lambda: _KEK), wall_us, new_id, lambda: URL, 900
                 ),
+                others_tokens=OthersTokens(self._snapshot, lambda: self.snapshots.rules, wall_us),
                 key_authenticator=ApiKeyAuthenticator(self._snapshot, wall_us, lambda *_: None),
                 token_authenticator=TokenAuthenticator(self._snapshot, wall_us, lambda _: None, keep_s=86_400),
                 published=PublishedKeys(self._trust, wall_us, URL),

@@ -27,6 +27,7 @@ from hatchpay.identity.principal import Principal, TokenUse
 HOUR = 3_600_000_000
 FORBIDDEN = ("policy_forbids", "policy:policy-0", None)
 BROKEN = ("policy_error", "policy:policy-0", None)
+BROKEN_BY_NOBODY = ("policy_error", None, None)
 
 
 def judge_one(condition: str, **request: object) -> tuple[str, str | None, str | None] | None:
@@ -91,9 +92,50 @@ def test_a_user_is_a_user_behind_an_exchanged_token_too(key_id: str | None) -> N
     assert judge_one(condition, principal=user) == FORBIDDEN
 
 
+def by_key(*key_roles: str) -> Principal:
+    """Alice, who keeps books, by a token that a key with these roles has exchanged."""
+    token = TokenUse(id=None, issuer_id="issuer", key_roles=key_roles)
+    return Principal("user:alice@example.com", "user", TENANT, KEY, ("books",), {}, token=token)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        f'principal == ApiKey::"{KEY}"',
+        f'principal in Role::"{TILL}"',
+        "principal is ApiKey",
+        'principal == User::"alice@example.com"',
+        f'principal is User in Role::"{BOOKS}"',
+    ],
+)
+def test_what_is_forbidden_to_a_key_is_forbidden_to_users_who_act_through_it(scope: str) -> None:
+    compiled = policies(f"forbid({scope}, action, resource);")
+    for _ in range(2):
+        assert judged(compiled.judge(asked(principal=by_key("till")))) == FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        f'principal == ApiKey::"{UNIT}"',
+        f'principal is User in Role::"{TILL}"',
+        f'principal is ApiKey in Role::"{BOOKS}"',
+    ],
+)
+def test_a_user_and_the_key_that_it_acts_through_keep_their_own_roles(scope: str) -> None:
+    assert policies(f"forbid({scope}, action, resource);").judge(asked(principal=by_key("till"))) is None
+
+
+def test_through_a_key_that_has_lost_a_role_a_user_may_no_more() -> None:
+    compiled = policies(f'forbid(principal is ApiKey in Role::"{TILL}", action, resource);')
+    assert compiled.judge(asked(principal=by_key())) is None
+    assert judged(compiled.judge(asked(principal=by_key("till")))) == FORBIDDEN
+    assert judged(compiled.judge(asked(principal=by_key("renamed")))) == BROKEN_BY_NOBODY
+
+
 def test_a_key_whose_role_was_renamed_a_moment_ago_is_denied_rather_than_taken_for_another() -> None:
     compiled = policies(f'forbid(principal in Role::"{BOOKS}", action, resource);')
-    assert judged(compiled.judge(asked(principal=till("renamed")))) == ("policy_error", None, None)
+    assert judged(compiled.judge(asked(principal=till("renamed")))) == BROKEN_BY_NOBODY
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,29 @@ class TestLimitsAndPolicies:
             )
         assert scene.refused(key_id=scene.key.id).code == "advice_changes_policy"
 
+    @pytest.mark.parametrize(
+        ("text", "refused"),
+        [
+            ('forbid (principal in Role::"{escaped}", action, resource);', True),
+            ('forbid (principal, action, resource) when {{ principal in Role::"{escaped}" }};', True),
+            ("this cannot be read", True),
+            ('forbid (principal == ApiKey::"{plain}", action, resource); // {plain}', False),
+        ],
+    )
+    def test_a_role_is_named_by_what_a_policy_means_not_by_how_it_is_written(
+        self, scene: Scene, text: str, refused: bool
+    ) -> None:
+        viewer = scene.world.role_id(scene.admin, "viewer")
+        written = text.format(plain=viewer, escaped="".join(f"\\u{{{ord(letter):x}}}" for letter in viewer))
+        with scene.world.directory.transaction() as transaction:
+            transaction.add_policy(
+                PolicyRow(id=new_id(), tenant_id=scene.tenant_id, name="p", text=written, created_us=0, updated_us=0)
+            )
+        if refused:
+            assert scene.refused(key_id=scene.key.id).code == "advice_changes_policy"
+        else:
+            assert scene.apply(key_id=scene.key.id).created
+
 
 class TestOnARole:
     def test_a_custom_role_is_reduced_to_what_its_holders_used(self, scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support.directory import HOUR, SECOND, START, World
 
@@ -242,6 +243,21 @@ class TestUsers:
         with pytest.raises(NotFound):
             shop.ask(me, "ann")
         assert shop.history.asked[0].business_unit_ids == {unit}
+
+    def test_a_caller_of_chosen_units_learns_of_no_other_unit_whether_it_is_there(
+        self, world: World, shop: Shop, admin: Actor, issuer_id: str
+    ) -> None:
+        mine, theirs = (world.units.create(admin, name, "Europe/Zurich").id for name in ("Zurich", "Bern"))
+        world.role(admin, "buyer", CREATE)
+        me = world.caller(world.key(admin, business_unit_ids=(mine,)).key)
+
+        def reason(actor: Actor, unit: str | None) -> str:
+            body = msgspec.json.encode({} if unit is None else {"unit": unit})
+            return shop.ask(actor, "ann", "POST /orders", body, roles=("buyer",), issuer_id=issuer_id).reason
+
+        assert [reason(me, unit) for unit in (mine, None)] == ["role_grants"] * 2
+        assert [reason(me, unit) for unit in (theirs, new_id())] == ["business_unit_not_allowed"] * 2
+        assert [reason(admin, unit) for unit in (theirs, new_id())] == ["role_grants", "business_unit_unknown"]
 
     def test_of_whom_nothing_is_recorded_nothing_can_be_said(self, shop: Shop, admin: Actor) -> None:
         with pytest.raises(NotFound) as unknown:

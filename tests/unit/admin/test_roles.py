@@ -9,7 +9,9 @@ from tests.support.directory import SERVED, World
 
 from hatchpay.access.permission import PLATFORM_PERMISSIONS, Permission
 from hatchpay.admin.views import Actor, Onboarded, RoleDraft
-from hatchpay.errors import Conflict, InvalidInput, NotFound
+from hatchpay.errors import Conflict, Forbidden, InvalidInput, NotFound
+from hatchpay.identity.issuer import ClaimsMapping
+from hatchpay.identity.principal import RateLimit
 from hatchpay.ids import new_id
 
 
@@ -193,3 +195,25 @@ def test_renaming_a_role_keeps_what_it_holds(world: World, admin: Actor) -> None
     world.roles.update(admin, role.id, RoleDraft(name="Shopper", permissions=role.permissions))
 
     assert world.roles.get(admin, role.id).permissions == ("shop.orders.read",)
+
+
+def test_a_caller_of_chosen_units_takes_no_role_from_users_who_hold_it_by_name(world: World, admin: Actor) -> None:
+    unit = world.units.create(admin, "Zurich", "Europe/Zurich").id
+    role = world.role(admin, "Buyer", "shop.orders.read")
+    me = world.caller(world.key(admin, world.role_id(admin, "admin"), business_unit_ids=(unit,)).key)
+    drafts = [
+        RoleDraft(name="Buyer"),
+        RoleDraft(name="Shopper", permissions=role.permissions),
+        RoleDraft(name="Buyer", permissions=role.permissions, rate_limits=(RateLimit(1, 60),)),
+    ]
+    world.trust(admin, world.issuer("https://no-roles.test"), claims=ClaimsMapping(roles=None))
+    assert world.roles.update(me, role.id, RoleDraft(name="Buyer", description="Buys")).permissions == ()
+    role = world.roles.update(admin, role.id, RoleDraft(name="Buyer", permissions=role.permissions))
+    world.trust(admin, world.issuer())
+    calls: list[Callable[[], object]] = [lambda draft=draft: world.roles.update(me, role.id, draft) for draft in drafts]  # type: ignore[misc]
+    for call in [*calls, lambda: world.roles.delete(me, role.id)]:
+        with pytest.raises(Forbidden) as caught:
+            call()
+        assert caught.value.code == "grant_exceeds_caller"
+    assert world.roles.get(admin, role.id) == role
+    world.roles.delete(admin, role.id)

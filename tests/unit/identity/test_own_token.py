@@ -270,3 +270,11 @@ def test_a_users_token_ends_with_the_trust_in_the_users_issuer(issuers: dict[str
 @pytest.mark.parametrize("state", ["deleted", "disabled"])
 def test_a_users_token_ends_with_the_key_that_has_exchanged_it(state: KeyState) -> None:
     assert refusal(OF_USER, snapshot(entry(state=state))) == f"token_key_{state}"
+
+
+def test_the_roles_of_the_key_that_a_user_acts_through_are_those_that_it_has_now() -> None:
+    found = entry()
+    cashier = msgspec.structs.replace(found, principal=msgspec.structs.replace(found.principal, roles=("cashier",)))
+    principal = judge(OF_USER, snapshot(cashier), NOW).principal
+    assert principal.roles == ("buyer",)
+    assert principal.token is not None and principal.token.key_roles == ("cashier",)
