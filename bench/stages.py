@@ -79,7 +79,8 @@ def _stages() -> dict[str, Callable[[], Any]]:
     }
     head = RequestHead(scope)
     admission = Admission([authenticator], table, Proxies(()))
-    buckets = buckets_of_key(key.id, (RateLimit(1_000_000_000, 60), RateLimit(1_000_000_000, 86_400)), ())
+    limits = (RateLimit(1_000_000_000, 60), RateLimit(1_000_000_000, 86_400))
+    buckets = buckets_of_key(principal.tenant_id, key.id, limits, ())
     counted = {count: _counted(snapshot, key.locator, table, buckets[:count]) for count in (1, 2)}
     match = table.match("GET", path)
     record: Record = _record()

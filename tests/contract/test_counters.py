@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -48,8 +50,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         one.close()
 
 
-def bucket(requests: int, window_s: int = MONTH, key: str = "key") -> Bucket:
-    (made,) = buckets_of_key(key, (RateLimit(requests, window_s),), ())
+def bucket(requests: int, window_s: int = MONTH, key: str = "key", tenant: str = "tenant") -> Bucket:
+    (made,) = buckets_of_key(tenant, key, (RateLimit(requests, window_s),), ())
     return made
 
 
@@ -100,7 +102,7 @@ def test_a_request_is_counted_in_all_its_buckets_or_in_none(make: Make) -> None:
 def test_all_the_buckets_of_a_caller_with_many_roles_count(make: Make) -> None:
     counters = make()
     roles = [LimitSource(f"role:{n}", str(n), tuple(RateLimit(5, s) for s in range(1, 6))) for n in range(40)]
-    buckets = buckets_of_key("key", (), roles)
+    buckets = buckets_of_key("tenant", "key", (), roles)
     assert len({one.id for one in buckets}) == 200
     assert [remaining(spend(counters, *buckets)) for _ in range(2)] == [[4] * 200, [3] * 200]
 
@@ -181,7 +183,7 @@ def test_processes_do_not_count_past_each_other(tmp_path: Path) -> None:
 HOLDER = """
 import fcntl, os, struct, sys
 fd = os.open(sys.argv[1], os.O_RDWR)
-fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 256, 0))
+fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 2048, 0))
 print("held", flush=True)
 sys.stdin.readline()
 """
@@ -199,6 +201,23 @@ def test_nobody_waits_for_a_holder_and_a_killed_one_holds_nothing(make: Make, tm
     holder.wait()
     assert remaining(spend(counters, bucket(5))) == [3]
     ended(holder)
+
+
+def test_a_holder_is_asked_ten_times_and_not_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    counters = make()
+    spend(counters, bucket(5))
+    asked = list[int]()
+
+    def held(fd: int, command: int, wanted: bytes) -> object:
+        asked.append(command)
+        raise BlockingIOError
+
+    with monkeypatch.context() as busy:
+        busy.setattr(fcntl, "fcntl", held)
+        assert counters.spend([bucket(5)], NOW) is None
+    # Which asks without waiting; the pauses between such calls are the event loop's.
+    assert asked == [fcntl.F_OFD_SETLK] * 10
+    assert remaining(spend(counters, bucket(5))) == [3]
 
 
 FORK = """
@@ -225,37 +244,83 @@ def test_a_forked_process_counts_beside_its_parent(tmp_path: Path) -> None:
     assert ended(run) == 0
 
 
-def in_one_set(number: int) -> Bucket:
-    """Of one caller and in one set, which has 32 slots."""
-    return Bucket(b"somebody" + (128 * number).to_bytes(8, "little"), "key", "key", RateLimit(2, 10))
+def filled(counters: Counters, now: int = NOW, tenant: str = "tenant") -> tuple[int, Bucket]:
+    """Counts one caller of the tenant after the other, each a microsecond later, until there is no room for one.
+
+    How many were counted, and the first that was not. All of them are full again after five seconds.
+    """
+    for number in count():
+        one = bucket(2, 10, key=f"filling {number}", tenant=tenant)
+        try:
+            spend(counters, one, now=now + number)
+        except Unavailable as refusal:
+            assert refusal.code == "rate_limits_unavailable"
+            return number, one
+    raise AssertionError
 
 
 def test_a_counter_for_which_there_is_no_room_is_a_failure_and_others_go_on(make: Make) -> None:
     counters = make()
-    for number in range(32):
-        spend(counters, in_one_set(number))
-    with pytest.raises(Unavailable) as refusal:
-        spend(counters, in_one_set(32))
-    assert refusal.value.code == "rate_limits_unavailable"
-    assert remaining(spend(counters, in_one_set(31))) == [0]
-    assert remaining(spend(counters, bucket(5))) == [4]
+    number, lacking = filled(counters)
+    with pytest.raises(Unavailable):
+        spend(counters, lacking, now=NOW + number)
+    last = bucket(2, 10, key=f"filling {number - 1}")
+    assert remaining(spend(counters, last, now=NOW + number)) == [0]
+
+
+def test_a_tenant_of_which_few_are_busy_has_room(make: Make) -> None:
+    number, _ = filled(make())
+    assert number > 2000
+
+
+def test_a_tenant_that_fills_its_room_is_refused_there_only(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it has its issuers make up. With a known salt, by which none of these tenants share their room."""
+    monkeypatch.setattr(secrets, "token_bytes", bytes)
+    counters = make()
+    refused = 0
+    # Twice as many as there are slots for one tenant.
+    for number in range(2 * 8192):
+        try:
+            spend(counters, bucket(1, MAX_WINDOW_S, key=str(number), tenant="loud"))
+        except Unavailable:
+            refused += 1
+    assert refused >= 8192
+    with pytest.raises(Unavailable):
+        spend(counters, bucket(5, tenant="loud"))
+    others = [bucket(5, tenant=f"quiet {number}") for number in range(50)]
+    assert [remaining(spend(counters, one)) for one in others] == [[4]] * 50
 
 
 def test_a_bucket_that_is_full_again_makes_room(make: Make) -> None:
     counters = make()
-    for number in range(32):
-        spend(counters, in_one_set(number), now=NOW + number)
-    # The first one is full again five seconds after its only request.
-    assert remaining(spend(counters, in_one_set(32), now=NOW + 5 * SECOND + 1)) == [1]
+    number, lacking = filled(counters)
+    # The first is full again five seconds after its only request, the others up to `number` microseconds later.
     with pytest.raises(Unavailable):
-        spend(counters, in_one_set(33), now=NOW + 5 * SECOND + 1)
+        spend(counters, lacking, now=NOW + 5 * SECOND)
+    assert remaining(spend(counters, lacking, now=NOW + 5 * SECOND + number)) == [1]
+
+
+def limits_of_roles(number: int) -> list[LimitSource]:
+    """`number` limits, soon full again."""
+    return [LimitSource(f"role:{n}", str(n), (RateLimit(1000, 1),)) for n in range(number)]
 
 
 def test_two_new_buckets_of_one_request_get_two_places(make: Make) -> None:
+    """More than there are sets for a tenant, so that at least two are of the same set."""
     counters = make()
-    two = in_one_set(0), in_one_set(1)
-    assert remaining(spend(counters, *two)) == [1, 1]
-    assert remaining(spend(counters, *two)) == [0, 0]
+    buckets = buckets_of_key("tenant", "key", (), limits_of_roles(300))
+    assert remaining(spend(counters, *buckets)) == [999] * 300
+    assert remaining(spend(counters, *buckets)) == [998] * 300
+
+
+def test_a_new_bucket_does_not_get_the_place_of_another_of_the_same_request(make: Make) -> None:
+    """Not even where that one is full again, and its place would be free for others."""
+    counters, roles, quota = make(), limits_of_roles(100), (RateLimit(3, MONTH),)
+    for number in range(30):
+        of_roles = buckets_of_key("tenant", f"key {number}", (), roles)
+        spend(counters, *of_roles, now=NOW + number * 10 * SECOND)
+        both = buckets_of_key("tenant", f"key {number}", quota, roles)
+        assert allowed(counters, *both, times=6, now=NOW + (number * 10 + 5) * SECOND) == 3
 
 
 def test_a_clock_that_is_set_back_gives_nothing_away_and_blocks_nobody_for_long(make: Make) -> None:
@@ -264,16 +329,25 @@ def test_a_clock_that_is_set_back_gives_nothing_away_and_blocks_nobody_for_long(
     earlier = NOW - 86_400 * SECOND
     assert allowed(counters, one, times=5, now=earlier) == 0
     assert spend(counters, one, now=earlier).levels[0].next_us == SECOND
-    # Nothing was written down while it was refused, so the first that is let through starts the refilling.
-    assert allowed(counters, bucket(60, 60, key="other"), times=61, now=earlier) == 60
+    assert allowed(counters, one, times=5, now=earlier + 3 * SECOND) == 3
+    assert allowed(counters, one, times=61, now=earlier + 63 * SECOND) == 60
+
+
+def test_a_clock_that_was_ahead_for_a_moment_blocks_nobody_for_longer_than_the_window(make: Make) -> None:
+    counters, short, long = make(), bucket(10, 60), bucket(1000, MONTH)
+    assert remaining(spend(counters, short, long, now=NOW + 3600 * SECOND)) == [9, 999]
+    refused = spend(counters, short, long)
+    assert refused.lacking == (0,)
+    # The month's limit, a token in 2,592 seconds, owes no more than it can: 2,592 + 3,600 seconds, and that stays.
+    assert remaining(refused) == [0, 997]
+    assert remaining(spend(counters, short, long, now=NOW + 6 * SECOND)) == [0, 996]
+    assert remaining(spend(counters, short, now=NOW + 66 * SECOND)) == [9]
 
 
 def test_what_a_clock_far_ahead_has_left_behind_uses_up_no_room(make: Make) -> None:
     counters = make()
-    ahead = NOW + 400 * 86_400 * SECOND
-    for number in range(32):
-        spend(counters, in_one_set(number), now=ahead)
-    assert remaining(spend(counters, in_one_set(32))) == [1]
+    _, lacking = filled(counters, now=NOW + 400 * 86_400 * SECOND)
+    assert remaining(spend(counters, lacking)) == [1]
 
 
 class TestTheFile:
@@ -327,11 +401,9 @@ class TestTheFile:
         counters = _file(tmp_path)
         spend(counters, bucket(5))
         with (tmp_path / "limits").open("r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(4096)
-            pattern = bytes(range(256)) * 256
-            while file.tell() < size:
-                file.write(pattern)
+            # Where its bucket is kept; all the rest are holes.
+            file.seek(os.lseek(file.fileno(), 4096, os.SEEK_DATA))
+            file.write(bytes(range(256)) * 16)
         assert allowed(counters, bucket(5), times=20) <= 5
 
     @pytest.mark.parametrize("what", ["directory", "symlink", "no folder"])

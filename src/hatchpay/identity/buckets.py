@@ -15,7 +15,8 @@ __all__ = ["LimitSource", "buckets_of_key", "buckets_of_user"]
 
 # Printable ASCII without what a structured field's String escapes, and without what tells the parts apart.
 _PLAIN: Final = " !#$&'()*+,-.:;<=>?@[]^_`{|}~"
-_HALF: Final = 8
+_TENANT_BYTES: Final = 4
+_REST_BYTES: Final = 12
 
 
 class LimitSource(msgspec.Struct, frozen=True):
@@ -26,9 +27,11 @@ class LimitSource(msgspec.Struct, frozen=True):
     limits: tuple[RateLimit, ...]
 
 
-def buckets_of_key(key_id: str, limits: tuple[RateLimit, ...], roles: Iterable[LimitSource]) -> tuple[Bucket, ...]:
+def buckets_of_key(
+    tenant_id: str, key_id: str, limits: tuple[RateLimit, ...], roles: Iterable[LimitSource]
+) -> tuple[Bucket, ...]:
     """One for each limit: those of a role count for each key that holds the role apart from all others."""
-    return _buckets(("key", key_id), (LimitSource("key", "", limits), *roles))
+    return _buckets(tenant_id, ("key", key_id), (LimitSource("key", "", limits), *roles))
 
 
 def buckets_of_user(
@@ -45,14 +48,15 @@ def buckets_of_user(
     if not role_limits:
         return ()
     named = ((tenant_id, name) for name in dict.fromkeys(role_names))
-    return _buckets(("user", tenant_id, issuer_id, user_id), (role_limits[one] for one in named if one in role_limits))
+    limited = (role_limits[one] for one in named if one in role_limits)
+    return _buckets(tenant_id, ("user", issuer_id, user_id), limited)
 
 
-def _buckets(subject: tuple[str, ...], sources: Iterable[LimitSource]) -> tuple[Bucket, ...]:
-    whose = _digest(*subject)
+def _buckets(tenant_id: str, caller: tuple[str, ...], sources: Iterable[LimitSource]) -> tuple[Bucket, ...]:
+    tenant = _digest(_TENANT_BYTES, tenant_id)
     return tuple(
         Bucket(
-            id=whose + _digest(source.id, str(limit.window_s)),
+            id=tenant + _digest(_REST_BYTES, tenant_id, *caller, source.id, str(limit.window_s)),
             source=source.name,
             policy=_policy(source, limit),
             limit=limit,
@@ -67,7 +71,7 @@ def _policy(source: LimitSource, limit: RateLimit) -> str:
     return name if len(source.limits) == 1 else f"{name}/{limit.window_s}"
 
 
-def _digest(*parts: str) -> bytes:
+def _digest(size: int, *parts: str) -> bytes:
     # Lengths before the parts, so that no two lists run together into the same bytes.
     text = b"".join(len(part).to_bytes(4) + part for part in map(str.encode, parts))
-    return blake2b(text, digest_size=_HALF).digest()
+    return blake2b(text, digest_size=size).digest()

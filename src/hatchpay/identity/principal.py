@@ -55,9 +55,9 @@ class RateLimit(msgspec.Struct, frozen=True):
 class Bucket(msgspec.Struct, frozen=True):
     """A token bucket of one caller.
 
-    `id` has 16 bytes, of which the first eight are the same in all buckets of a caller, and no other's. `source` is
-    `key` or `role:<name>`; `policy` tells it from the caller's other buckets, in printable ASCII without quotation
-    marks and backslashes.
+    `id` has 16 bytes. The first four are the same in all buckets of a tenant (and by chance in those of another); the
+    other twelve tell the tenant, the caller and its limit from all others. `source` is `key` or `role:<name>`; `policy`
+    tells it from the caller's other buckets, in printable ASCII without quotation marks and backslashes.
     """
 
     id: bytes

@@ -32,15 +32,17 @@ __all__ = ["FileCounters"]
 _log: Final = logging.getLogger("hatchpay.limits")
 
 # The file, version 1, all numbers little-endian. Header, 4,096 bytes: magic (8), salt (16), BLAKE2b-8 of these two (8),
-# zeros. Then 256 stripes of 128 sets of 32 slots. Slot, 32 bytes: bucket id (16), when it is full again, in
-# microseconds since the epoch (8) and a part of one more (4), zeros (4). A slot of zeros is free, and so is one whose
-# bucket is full again. The caller's half of a bucket's id and the salt choose the stripe, and together with the rest of
-# the id the set. Byte N of the file is the lock of stripe N, byte 256 that of a new beginning.
+# zeros. Then 2,048 stripes of 256 sets of 32 slots, all of it holes until it is used. Slot, 32 bytes: bucket id (16),
+# when it is full again, in microseconds since the epoch (8) and a part of one more (4), zeros (4). A slot of zeros is
+# free, and so is one whose bucket is full again. The tenant's part of a bucket's id and the salt choose the stripe, so
+# that a tenant fills no other; the whole id and the salt choose the set. Byte N of the file is the lock of stripe N,
+# byte 2,048 that of a new beginning.
 _MAGIC: Final = b"hplimit1"
 _HEADER: Final = 4096
 _SALT: Final = 16
-_STRIPES: Final = 256
-_SETS: Final = 128
+_STRIPES: Final = 2048
+_SETS: Final = 256
+_TENANT_BYTES: Final = 4
 _SLOT: Final = struct.Struct("<16sQII")
 _SET_BYTES: Final = 32 * _SLOT.size
 _STRIPE_BYTES: Final = _SETS * _SET_BYTES
@@ -106,6 +108,10 @@ class _BusyError(Exception):
     """Somebody else holds a lock; never leaves this module."""
 
 
+# The offset of a slot, and what is kept in it of the bucket.
+_Place = tuple[int, tuple[int, int]]
+
+
 class _Table:
     def __init__(self, fd: int, salt: bytes) -> None:
         self._fd = fd
@@ -144,53 +150,85 @@ class _Table:
         homes = [self._home(bucket.id) for bucket in buckets]
         # In order, so that no two wait for each other, though nobody waits here.
         with _locked(self._fd, sorted({stripe for stripe, _ in homes})):
-            taken: set[int] = set()
-            found = [
-                self._find(bucket.id, offset, now_us, taken) for bucket, (_, offset) in zip(buckets, homes, strict=True)
-            ]
+            found = self._places([one.id for one in buckets], [start for _, start in homes], now_us)
             levels = [take(kept, one.limit, now_us) for one, (_, kept) in zip(buckets, found, strict=True)]
             spent = [level for level in levels if level is not None]
             if len(spent) < len(levels):
                 lacking = tuple(number for number, level in enumerate(levels) if level is None)
-                unspent = [take(kept, one.limit, now_us, 0) for one, (_, kept) in zip(buckets, found, strict=True)]
-                return Spent(tuple(level for level in unspent if level is not None), lacking)
+                return Spent(tuple(self._unspent(buckets, found, now_us)), lacking)
             for bucket, (offset, _), level in zip(buckets, found, spent, strict=True):
                 self._write(offset, bucket.id, level)
             return Spent(tuple(spent))
 
+    def _unspent(self, buckets: Sequence[Bucket], found: Sequence[_Place], now_us: int) -> Iterator[Level]:
+        """The levels of a request that is refused.
+
+        What a clock that was ahead has left in a bucket is cut to what its limit allows once and for all: it would
+        stay empty until that time has come, if each refusal began the cutting anew.
+        """
+        for bucket, (offset, kept) in zip(buckets, found, strict=True):
+            level = take(kept, bucket.limit, now_us, 0)
+            # Nothing is owed beyond a bucket's size, from which nobody takes no token in vain.
+            assert level is not None  # noqa: S101
+            if kept > (level.full_us, level.part):
+                self._write(offset, bucket.id, level)
+            yield level
+
     def _home(self, bucket_id: bytes) -> tuple[int, int]:
         """The stripe of a bucket, and the offset of its set."""
-        whose = int.from_bytes(blake2b(bucket_id[:8], key=self._salt, digest_size=8).digest(), "little")
-        stripe = whose % _STRIPES
-        number = (whose // _STRIPES + int.from_bytes(bucket_id[8:], "little")) % _SETS
-        return stripe, _HEADER + stripe * _STRIPE_BYTES + number * _SET_BYTES
+        stripe = self._number(bucket_id[:_TENANT_BYTES]) % _STRIPES
+        return stripe, _HEADER + stripe * _STRIPE_BYTES + self._number(bucket_id) % _SETS * _SET_BYTES
 
-    def _find(self, bucket_id: bytes, start: int, now_us: int, taken: set[int]) -> tuple[int, tuple[int, int]]:
-        """Where the bucket is, or may be, kept, and what is kept of it. `taken` are the free slots that are spoken for.
+    def _number(self, text: bytes) -> int:
+        """One that nobody can foresee who does not know the salt."""
+        return int.from_bytes(blake2b(text, key=self._salt, digest_size=8).digest(), "little")
 
-        Raises OSError where its set has no free slot.
+    def _places(self, ids: Sequence[bytes], starts: Sequence[int], now_us: int) -> list[_Place]:
+        """Where each of the buckets is, or may be, kept, in its set that begins at the offset of the same number.
+
+        Raises OSError where a set has no free slot.
         """
+        sets = {start: self._read(start) for start in starts}
+        kept = [_kept(sets[start], start, one) for one, start in zip(ids, starts, strict=True)]
+        # First those that have a place: one of these may be full again, and is not free for the others all the same.
+        taken = {place[0] for place in kept if place is not None}
+        return [
+            _free(sets[start], start, now_us, taken) if place is None else place
+            for place, start in zip(kept, starts, strict=True)
+        ]
+
+    def _read(self, start: int) -> bytes:
         data = os.pread(self._fd, _SET_BYTES, start)
         if len(data) < _SET_BYTES:
             raise OSError(errno.EIO, "the file is cut off")
-        at = data.find(bucket_id)
-        while at % _SLOT.size and at > 0:
-            at = data.find(bucket_id, at + 1)
-        if at >= 0:
-            _, full_us, part, _ = _SLOT.unpack_from(data, at)
-            return start + at, (full_us, part)
-        for number, (_, full_us, _, _) in enumerate(_SLOT.iter_unpack(data)):
-            offset = start + number * _SLOT.size
-            # What no limit can have written is as good as free, or a clock that was ahead would use up slots.
-            if offset not in taken and not now_us <= full_us <= now_us + _LATEST_US:
-                taken.add(offset)
-                return offset, FULL
-        raise OSError(errno.ENOSPC, "all slots are in use")
+        return data
 
     def _write(self, offset: int, bucket_id: bytes, level: Level) -> None:
         data = _SLOT.pack(bucket_id, level.full_us, level.part, 0)
         if os.pwrite(self._fd, data, offset) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _kept(data: bytes, start: int, bucket_id: bytes) -> _Place | None:
+    """Where in its set the bucket is kept."""
+    at = data.find(bucket_id)
+    while at % _SLOT.size and at > 0:
+        at = data.find(bucket_id, at + 1)
+    if at < 0:
+        return None
+    _, full_us, part, _ = _SLOT.unpack_from(data, at)
+    return start + at, (full_us, part)
+
+
+def _free(data: bytes, start: int, now_us: int, taken: set[int]) -> _Place:
+    """A free slot of the set, which is added to those that are `taken`."""
+    for number, (_, full_us, _, _) in enumerate(_SLOT.iter_unpack(data)):
+        offset = start + number * _SLOT.size
+        # What no limit can have written is as good as free, or a clock that was ahead would use up slots.
+        if offset not in taken and not now_us <= full_us <= now_us + _LATEST_US:
+            taken.add(offset)
+            return offset, FULL
+    raise OSError(errno.ENOSPC, "all slots are in use")
 
 
 @contextlib.contextmanager

@@ -148,7 +148,7 @@ class DirectorySnapshots:
     def _buckets(self, key: KeyRow) -> tuple[Bucket, ...]:
         roles = sorted((self._roles[role_id] for role_id in key.role_ids), key=lambda role: role.name)
         limited = [limits_of(role) for role in roles if role.rate_limits]
-        return buckets_of_key(key.id, key.rate_limits, limited) if limited or key.rate_limits else ()
+        return buckets_of_key(key.tenant_id, key.id, key.rate_limits, limited) if limited or key.rate_limits else ()
 
 
 def _entry(key: KeyRow, grants: Grants, buckets: tuple[Bucket, ...]) -> KeyEntry:

@@ -31,7 +31,7 @@ ROUTES = RouteTable(
     ]
 )
 BUCKETS = buckets_of_key(
-    "k", (RateLimit(100, 60),), [LimitSource("role:till", "r", (RateLimit(2, 10), RateLimit(5000, 86_400)))]
+    "t", "k", (RateLimit(100, 60),), [LimitSource("role:till", "r", (RateLimit(2, 10), RateLimit(5000, 86_400)))]
 )
 LIMITED = Principal("k", "api_key", "t", "k", ("till",), {"shop.orders.read": "role:till"}, buckets=BUCKETS)
 FREE = Principal("f", "api_key", "t", "f", (), {"shop.orders.read": "role:till"})
