@@ -7,7 +7,7 @@ POLICY=$(curl -sS "$URL/v1/policies" -H "X-API-Key: $ADMIN_KEY" -H "Content-Type
   "text": "forbid(principal, action == Action::\"access.roles.read\", resource)\nunless { context.client_ip.isInRange(ip(\"192.0.2.0/24\")) };"
 }' | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
 
-# 2. It holds for the next request, and the refusal and the record say which policy it was.
+# 2. It holds for the next request. The refusal says that a policy forbids it; its record says which one, as `rule`.
 curl -sS -w " %{http_code}\n" "$URL/roles" -H "X-API-Key: $ADMIN_KEY"
 
 # 3. Delete it, and what it forbade may be done again.

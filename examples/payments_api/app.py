@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from . import problems
 from .caller import caller_of
 from .exact_json import ExactRoute
-from .models import NewTransaction, State, Transaction, UuidText
+from .models import NewRefund, NewTransaction, State, Transaction, UuidText
 from .problems import Problem
 from .store import Store
 
@@ -73,6 +73,18 @@ def complete(request: Request, transaction_id: TransactionId) -> JSONResponse:
     if transaction is None:
         raise Problem(409, "not_authorized_state", "Only a transaction in the state authorized is completed.")
     return JSONResponse(transaction.shown(customer_in_clear=caller.sees_customers))
+
+
+@_writes.post(_TRANSACTIONS + "/{id}/refund", status_code=201)
+def refund(request: Request, transaction_id: TransactionId, new: NewRefund) -> JSONResponse:
+    """That two persons stand behind a refund is for policies to demand."""
+    store = _store(request)
+    if store.get(transaction_id, caller_of(request.scope).reach) is None:
+        raise _not_found()
+    made = store.refund(transaction_id, new, id_=str(uuid_utils.uuid7()), now=_now())
+    if made is None:
+        raise Problem(409, "not_refundable", "Only what is left of a completed transaction is refunded.")
+    return JSONResponse(made.shown(), status_code=201)
 
 
 def create_app(directory: FilePath | None = None) -> FastAPI:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["NewTransaction", "Reach", "State", "Transaction", "UuidText"]
+__all__ = ["NewRefund", "NewTransaction", "Reach", "Refund", "State", "Transaction", "UuidText"]
 
 State = Literal["authorized", "completed"]
 
@@ -19,6 +19,7 @@ _CENT: Final = Decimal("0.01")
 _LARGEST: Final = Decimal("99999999.99")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TOKEN: Final = re.compile(r"[!-~]+")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SAFE_INTEGER: Final = 2**53 - 1
 
@@ -51,6 +52,12 @@ def _uuid(text: str) -> str:
     return text
 
 
+def _currency(text: str) -> str:
+    if not _CURRENCY.fullmatch(text):
+        raise PydanticCustomError("currency", "Must be three letters in upper case, as in ISO 4217")
+    return text
+
+
 def _scalar(value: object) -> str | int | bool | None:
     """A value without parts. Text must survive UTF-8, which a lone surrogate does not."""
     if value is None or isinstance(value, bool):
@@ -64,6 +71,7 @@ def _scalar(value: object) -> str | int | bool | None:
 
 Amount = Annotated[Decimal, BeforeValidator(_amount, json_schema_input_type=str | int | float)]
 UuidText = Annotated[str, AfterValidator(_uuid)]
+Currency = Annotated[str, AfterValidator(_currency)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
 Line = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_plain)]
 Token = Annotated[str, Field(min_length=8, max_length=256, repr=False), AfterValidator(_token)]
@@ -95,6 +103,7 @@ class TransactionDetails(_Input):
     payment_orchestrator_id: Name
     merchant_id: Name
     transaction_items: Annotated[list[TransactionItem], Field(min_length=1, max_length=100)]
+    currency: Currency | None = None
 
 
 class NewTransaction(_Input):
@@ -109,6 +118,14 @@ class NewTransaction(_Input):
         """Exact: the largest one permitted has 16 digits, Decimal keeps 28, and its cents fit 64 bits."""
         items = self.transaction.transaction_items
         return sum((item.amount * item.quantity for item in items), Decimal(0))
+
+
+class NewRefund(_Input):
+    """`amount` left out is all that is left to refund."""
+
+    requested_by: Name
+    approved_by: Name
+    amount: Amount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +169,7 @@ class Transaction:
                 "payment_orchestrator_id": new.transaction.payment_orchestrator_id,
                 "merchant_id": new.transaction.merchant_id,
                 "transaction_items": items,
+                "currency": new.transaction.currency,
             },
             "metadata": new.metadata,
             "capture": state == "completed",
@@ -175,10 +193,36 @@ class Transaction:
             "business_unit_id": self.business_unit_id,
             "customer_details": self.customer if customer_in_clear else _masked(self.customer),
             **self.details,
-            "total": f"{self.total_cents // 100}.{self.total_cents % 100:02d}",
+            "total": _money(self.total_cents),
             "created_at": self.created_at,
             "completed_at": self.completed_at,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Of a completed transaction, all of it or a part."""
+
+    id: str
+    transaction_id: str
+    cents: int
+    requested_by: str
+    approved_by: str
+    created_at: str
+
+    def shown(self) -> dict[str, str]:
+        return {
+            "id": self.id,
+            "transaction_id": self.transaction_id,
+            "amount": _money(self.cents),
+            "requested_by": self.requested_by,
+            "approved_by": self.approved_by,
+            "created_at": self.created_at,
+        }
+
+
+def _money(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02d}"
 
 
 def _masked(customer: dict[str, str]) -> dict[str, str]:

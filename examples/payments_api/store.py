@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from .models import Reach, Transaction
+from .models import NewRefund, Reach, Refund, Transaction
 
 __all__ = ["Store"]
 
@@ -33,6 +33,15 @@ CREATE TABLE IF NOT EXISTS payment (
     details TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS payment_of_tenant ON payment (tenant_id, id);
+CREATE TABLE IF NOT EXISTS refund (
+    id TEXT PRIMARY KEY,
+    payment_id TEXT NOT NULL REFERENCES payment (id),
+    cents INTEGER NOT NULL CHECK (cents > 0),
+    requested_by TEXT NOT NULL,
+    approved_by TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS refund_of_payment ON refund (payment_id);
 """
 
 _COLUMNS: Final = "id, tenant_id, business_unit_id, state, total_cents, created_at, completed_at, customer, details"
@@ -46,6 +55,14 @@ _INSERT: Final = f"INSERT INTO payment ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?,
 _COMPLETE: Final = f"""
 UPDATE payment SET state = 'completed', completed_at = ? WHERE id = ? AND state = 'authorized'
 RETURNING {_COLUMNS}
+"""
+_REFUND: Final = """
+INSERT INTO refund (id, payment_id, cents, requested_by, approved_by, created_at)
+SELECT :id, :payment_id, COALESCE(:cents, remaining), :requested_by, :approved_by, :now FROM (
+    SELECT total_cents - (SELECT COALESCE(SUM(cents), 0) FROM refund WHERE payment_id = :payment_id) AS remaining
+    FROM payment WHERE id = :payment_id AND state = 'completed'
+) WHERE remaining > 0 AND COALESCE(:cents, remaining) <= remaining
+RETURNING id, payment_id, cents, requested_by, approved_by, created_at
 """
 
 _AFTER_EVERY_ID: Final = "~"
@@ -118,6 +135,20 @@ class Store:
         with self._connection() as connection:
             rows = connection.execute(_COMPLETE, (now, transaction_id)).fetchall()
         return _transaction(rows[0]) if rows else None
+
+    def refund(self, transaction_id: str, new: NewRefund, *, id_: str, now: str) -> Refund | None:
+        """None if it is not completed, or less is left of it; whoever refunds at once, never more than all of it."""
+        values = {
+            "id": id_,
+            "payment_id": transaction_id,
+            "cents": None if new.amount is None else int(new.amount * 100),
+            "requested_by": new.requested_by,
+            "approved_by": new.approved_by,
+            "now": now,
+        }
+        with self._connection() as connection:
+            rows = connection.execute(_REFUND, values).fetchall()
+        return Refund(*rows[0]) if rows else None
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

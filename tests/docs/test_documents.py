@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from docs.generate import REFERENCE, reference
 from tests.support.server import ROOT, hatchpay, onboard, serving
 
 from hatchpay.access.policy_check import Vocabulary, check
+from hatchpay.access.route_form import parse_fields, parse_unit
 
 _SAMPLE = Vocabulary(
     frozenset({"payment-proxy.transactions.create", "payment-proxy.transactions.read"}),
@@ -195,6 +197,25 @@ def test_the_policies_of_the_documentation_are_what_the_examples_and_the_code_sa
         assert f"`{code}`" in written
     for block in re.findall(r"```cedar\n(.*?)```", written, flags=re.DOTALL):
         assert check(block, _SAMPLE)
+
+
+def test_the_business_units_of_the_documentation_are_what_routes_and_refusals_say() -> None:
+    written = (ROOT / "docs" / "business-units.md").read_text()
+    sources = re.findall(r"^business_unit = .*$", written, flags=re.MULTILINE)
+    places = [source.place for line in sources for source in parse_unit(tomllib.loads(line)["business_unit"], "here")]
+    assert places == ["path", "query", "body", "path", "body", "handler"]
+    for code in ("unclear", "unknown", "archived", "missing", "not_allowed", "not_separable"):
+        assert f"| `business_unit_{code}` |" in written
+
+
+def test_the_body_fields_of_the_documentation_can_be_declared() -> None:
+    written = (ROOT / "docs" / "policies.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", written, flags=re.DOTALL)
+    (route,) = tomllib.loads(block)["routes"]
+    assert {field.name: field.type for field in parse_fields(route["body_fields"], "here")} == {
+        "currency": "string",
+        "amount": "decimal",
+    }
 
 
 @contextmanager

@@ -23,6 +23,7 @@ URL = "/v1/payment-proxy/transactions"
 SAMPLE_DIRECTORY = Path(__file__).parents[2] / "examples" / "payments_api"
 UNIT = "0190a5c8-1f2e-7c3a-9b4d-5e6f708192a3"
 SAMPLE = {**json.loads((SAMPLE_DIRECTORY / "transaction.json").read_text()), "business_unit_id": UNIT}
+REFUND = {"requested_by": "alice@example.com", "approved_by": "bob@example.com"}
 OTHER_UNIT = "0190a5c8-1f2e-7c3a-9b4d-5e6f708192ff"
 UNKNOWN_ID = "0190a5c8-1f2e-7c3a-9b4d-000000000000"
 SEE_CUSTOMERS = "payment-proxy.customer-details.read"
@@ -264,6 +265,57 @@ def test_what_is_no_amount_is_refused(api: Api, sent: str) -> None:
     assert_problem(answer, 422, "invalid_field", "transaction.transaction_items.0.amount")
 
 
+@pytest.mark.parametrize("currency", ["USD", "CHF", None])
+def test_the_currency_is_kept_as_it_was_sent(api: Api, currency: str | None) -> None:
+    created = api.create(transaction=SAMPLE["transaction"] | {"currency": currency})
+    assert created["transaction"]["currency"] == currency
+    assert api.call("GET", f"{URL}/{created['id']}").json() == created
+
+
+def test_without_a_currency_a_transaction_is_as_good(api: Api) -> None:
+    assert "currency" not in SAMPLE["transaction"]
+    assert api.create()["transaction"]["currency"] is None
+
+
+# Refunds
+
+
+def test_refunds_never_exceed_what_was_paid(api: Api) -> None:
+    path = f"{URL}/{api.create()['id']}/refund"
+    part = api.call("POST", path, REFUND | {"amount": "12.05"})
+    assert part.status_code == 201
+    assert {name: part.json()[name] for name in (*REFUND, "amount")} == REFUND | {"amount": "12.05"}
+    assert_problem(api.call("POST", path, REFUND | {"amount": "20.01"}), 409, "not_refundable")
+    # 32.05 in all, less 12.05
+    assert api.call("POST", path, REFUND).json()["amount"] == "20.00"
+    for more in (REFUND, REFUND | {"amount": "0.01"}):
+        assert_problem(api.call("POST", path, more), 409, "not_refundable")
+
+
+def test_of_many_who_refund_at_once_one_succeeds(api: Api) -> None:
+    path = f"{URL}/{api.create()['id']}/refund"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: api.call("POST", path, REFUND).status_code, range(8)))
+    assert sorted(answers) == [201, *[409] * 7]
+
+
+def test_only_what_is_completed_and_within_reach_is_refunded(api: Api) -> None:
+    open_one = api.create(f"{URL}/authorize", capture=False)
+    assert_problem(api.call("POST", f"{URL}/{open_one['id']}/refund", REFUND), 409, "not_refundable")
+    paid = f"{URL}/{api.create()['id']}/refund"
+    for stranger in (Principal(tenant_id="tenant-2"), Principal(business_unit_ids=frozenset({OTHER_UNIT}))):
+        assert_problem(api.call("POST", paid, REFUND, by=stranger), 404, "not_found")
+    assert_problem(api.call("POST", f"{URL}/{UNKNOWN_ID}/refund", REFUND), 404, "not_found")
+    assert api.call("POST", paid, REFUND, by=Principal(business_unit_ids=frozenset({UNIT}))).status_code == 201
+
+
+@pytest.mark.parametrize("changes", [{"amount": "0"}, {"approved_by": None}, {"requested_by": " "}, {"note": "x"}])
+def test_a_refund_with_a_wrong_field_is_refused(api: Api, changes: dict[str, Any]) -> None:
+    path = f"{URL}/{api.create()['id']}/refund"
+    assert_problem(api.call("POST", path, REFUND | changes), 422, "invalid_field", next(iter(changes)))
+    assert api.call("POST", path, REFUND).json()["amount"] == "32.05"
+
+
 # Masking
 
 
@@ -390,6 +442,7 @@ def test_a_caller_without_a_tenant_is_refused(api: Api, by: Principal | None) ->
         ("POST", URL, SAMPLE),
         ("POST", f"{URL}/authorize", SAMPLE | {"capture": False}),
         ("POST", f"{path}/complete", None),
+        ("POST", f"{path}/refund", REFUND),
     ]:
         assert_problem(api.call(method, where, body, by=by), 403, "tenant_required")
 
@@ -444,6 +497,9 @@ def test_run_bare_the_caller_is_local_and_sees_no_customer(api: Api) -> None:
         ("transaction", {"transaction_items": []}, "transaction.transaction_items"),
         ("transaction", {"merchant_id": None}, "transaction.merchant_id"),
         ("transaction", {"total": "1.00"}, "transaction.total"),
+        ("transaction", {"currency": "usd"}, "transaction.currency"),
+        ("transaction", {"currency": "US"}, "transaction.currency"),
+        ("transaction", {"currency": "USD\n"}, "transaction.currency"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(api: Api, part: str | None, changes: dict[str, Any], field: str) -> None:
@@ -525,7 +581,7 @@ def test_the_route_table_lists_exactly_the_routes_and_defines_every_permission(a
     listed = {(route["method"], route["path"]) for route in table["routes"]}
     paths = api.app.openapi()["paths"]
     assert listed == {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert len(listed) == len(table["routes"]) == 5
+    assert len(listed) == len(table["routes"]) == 6
     permissions = {permission["name"] for permission in table["permissions"]}
     assert permissions == {route["permission"] for route in table["routes"]} | {SEE_CUSTOMERS}
     sensitive = {permission["name"] for permission in table["permissions"] if permission.get("sensitive")}

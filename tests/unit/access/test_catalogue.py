@@ -155,9 +155,15 @@ def test_the_sample_apis_route_table_is_well_formed() -> None:
     parsed = parse(tomllib.loads(path.read_text("utf-8")))
     assert {permission.service for permission in parsed.permissions} == {"payment-proxy"}
     assert all(route.access == "permission" for route in parsed.routes.routes)
-    asked = {"amount": "decimal", "merchant_id": "string", "payment_method": "string", "capture": "boolean"}
+    texts = dict.fromkeys(("currency", "merchant_id", "payment_method"), "string")
+    asked = {"amount": "decimal", "capture": "boolean", **texts}
+    refund = {"amount": "decimal", "requested_by": "string", "approved_by": "string"}
     assert {
         route.template: {field.name: field.type for field in route.fields}
         for route in parsed.routes.routes
         if route.fields
-    } == {"/v1/payment-proxy/transactions": asked, "/v1/payment-proxy/transactions/authorize": asked}
+    } == {
+        "/v1/payment-proxy/transactions": asked,
+        "/v1/payment-proxy/transactions/authorize": asked,
+        "/v1/payment-proxy/transactions/{id}/refund": refund,
+    }
