@@ -93,8 +93,6 @@ class TestTheVeryNextRequest:
         assert anyone.delete(f"{KEYS}/{key.id}", headers=key.header).status_code == 204
         assert reason(anyone, tenant, key) == "key_deleted"
 
-
-class TestOtherProcesses:
     def test_whoever_sends_a_body_slowly_is_judged_again_when_it_is_there(self, server: Server, tenant: Tenant) -> None:
         key = tenant.make_key("admin")
         head = f"POST /shop/count HTTP/1.1\r\nHost: x\r\nX-API-Key: {key.text}\r\nContent-Length: 2\r\n\r\n"
@@ -108,6 +106,8 @@ class TestOtherProcesses:
         record = tenant.record(answer.request_id)
         assert record is not None and (record["decision"], record["reason"]) == ("deny", "key_deleted")
 
+
+class TestOtherProcesses:
     def test_a_command_beside_the_server_holds_within_a_quarter_of_a_second(
         self, server: Server, anyone: httpx.Client, tenant: Tenant
     ) -> None:
