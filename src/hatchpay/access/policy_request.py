@@ -26,6 +26,8 @@ __all__ = ["body_of", "context_of", "principal_of", "resource_of"]
 Uid = dict[str, object]
 _US: Final = 1_000_000
 _MILLISECONDS: Final = len("2026-11-24T02:10:42.000")
+_LONGEST: Final = 1_024
+"""Characters of a text: what Cedar's `like` costs grows with them, times the length of the pattern."""
 _LONGS: Final = range(-(2**63), 2**63)
 # What Cedar's decimal holds: 64 bits, of which four decimals.
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,14}\.[0-9]{1,4}", re.ASCII)
@@ -71,7 +73,7 @@ def context_of(asked: Asked, wanted: frozenset[str], body: Mapping[str, object] 
 
 
 def body_of(fields: tuple[BodyField, ...], values: Mapping[str, FieldValue]) -> dict[str, object]:
-    """The declared fields that are there with the declared type, in Cedar's form."""
+    """The declared fields that are there with the declared type, and not too long, in Cedar's form."""
     found = {field.name: _value(field, values[field.name]) for field in fields if field.name in values}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -86,7 +88,7 @@ def _value(field: BodyField, value: FieldValue) -> object:
         case "boolean":
             return value if isinstance(value, bool) else None
         case "string":
-            return value if isinstance(value, str) else None
+            return value if isinstance(value, str) and len(value) <= _LONGEST else None
 
 
 def _decimal(text: str) -> str | None:

@@ -26,6 +26,9 @@ _LARGEST: Final = 2**63 - 1
 # Each level takes some 5 KiB of stack.
 _DEEPEST: Final = 60
 _TOO_DEEP: Final = "an expression is nested too deeply; divide it among several when or unless clauses"
+# What `like` costs grows with the text times the pattern, so both are bounded: the text by access.policy_request.
+_LONGEST_PATTERN: Final = 256
+_MOST_WILDCARDS: Final = 8
 _CONTEXT: Final = {"Var": "context"}
 _BODY: Final = {".": {"left": _CONTEXT, "attr": "body"}}
 
@@ -71,6 +74,15 @@ class _Asked:
         self.addresses: set[str] = set()
         self.by_action = False
         self.rewritten = False
+        self.likes = 0
+
+
+class _UnlikelyError(ValueError):
+    """The `number`-th `like` of a statement, counted from 0, is refused."""
+
+    def __init__(self, number: int, said: str) -> None:
+        super().__init__(said)
+        self.number = number
 
 
 def read(text: str) -> tuple[Forbid, ...]:
@@ -124,6 +136,8 @@ def _forbid(text: str, statement: Statement, policy: _Policy) -> Forbid:
     for condition in policy.conditions:
         try:
             condition["body"] = _walk(condition["body"], asked)
+        except _UnlikelyError as error:
+            raise invalid(text, _nth(statement, "like", error.number), str(error)) from None
         except ValueError as error:
             place = statement.start if str(error) == _TOO_DEEP else locate(statement, "context")
             raise invalid(text, place, str(error)) from None
@@ -178,6 +192,8 @@ def _walk(node: Any, asked: _Asked, depth: int = 0) -> Any:
             raise ValueError("context is asked for by its members, as in context.environment, never as a whole")
         asked.by_action |= operand == "action"
         return node
+    if operator == "like":
+        return _like(operand, asked, depth)
     if operator in {".", "has"} and operand["left"] in (_CONTEXT, _BODY):
         return _member(node, operator, operand, asked)
     if operator == "ip" and isinstance(operand, list):
@@ -188,6 +204,34 @@ def _walk(node: Any, asked: _Asked, depth: int = 0) -> Any:
         return {operator: [_walk(one, asked, depth) for one in operand]}
     parts = {"left", "right", "arg", "if", "then", "else", "in"}
     return {operator: {name: _walk(one, asked, depth) if name in parts else one for name, one in operand.items()}}
+
+
+def _like(operand: Any, asked: _Asked, depth: int) -> Any:
+    """Raises _UnlikelyError for one that could take long: the left side is a text of the request, which is bounded."""
+    left = _walk(operand["left"], asked, depth)
+    number, pattern = asked.likes, operand["pattern"]
+    asked.likes += 1
+    if sum(len(part["Literal"]) if isinstance(part, dict) else 1 for part in pattern) > _LONGEST_PATTERN:
+        raise _UnlikelyError(number, f"the pattern of a like has at most {_LONGEST_PATTERN} characters")
+    if sum(part == "Wildcard" for part in pattern) > _MOST_WILDCARDS:
+        raise _UnlikelyError(number, f"the pattern of a like has at most {_MOST_WILDCARDS} wildcards")
+    if not _is_of_context(operand["left"]):
+        raise _UnlikelyError(number, "like is asked of a member of context, as in context.body.currency")
+    return {"like": {**operand, "left": left}}
+
+
+def _is_of_context(node: Any) -> bool:
+    while "." in node:
+        node = node["."]["left"]
+        if node == _CONTEXT:
+            return True
+    return False
+
+
+def _nth(statement: Statement, word: str, number: int) -> int:
+    """Where a word stands for the `number`-th time, counted from 0."""
+    places = [token.start for token in statement.words if token.text == word]
+    return places[number] if number < len(places) else statement.start
 
 
 def _member(node: Any, operator: str, operand: Any, asked: _Asked) -> Any:

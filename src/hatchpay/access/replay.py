@@ -63,6 +63,14 @@ class Verdict(msgspec.Struct, frozen=True):
 _SAME: Final = Verdict("same")
 
 
+class _Alike(msgspec.Struct, frozen=True):
+    """What records that are alike share where each needs a verdict of its own; nothing of the records themselves."""
+
+    match: Match
+    before: Principal
+    after: Principal
+
+
 class _Case(msgspec.Struct, frozen=True):
     """One recorded request, with whoever calls before and after the change."""
 
@@ -88,7 +96,7 @@ class Comparison:
         self._after = after
         self._routes = {(route.method, route.template): _match(route) for route in routes.routes}
         self._read_fields = read_fields
-        self._known: dict[tuple[object, ...], Verdict | _Case] = {}
+        self._known: dict[tuple[object, ...], Verdict | _Alike] = {}
 
     def judge(self, record: Recorded) -> Verdict:
         if record.principal_id is None:
@@ -115,9 +123,9 @@ class Comparison:
             known = self._known[key] = self._judged(record)
         if isinstance(known, Verdict):
             return known
-        return self._exactly(msgspec.structs.replace(known, record=record))
+        return self._exactly(_Case(record, known.match, known.before, known.after))
 
-    def _judged(self, record: Recorded) -> Verdict | _Case:
+    def _judged(self, record: Recorded) -> Verdict | _Alike:
         """A verdict that holds for all records that are alike, or what is needed to give each its own."""
         reason = skipped(record)
         if reason is not None:
@@ -131,10 +139,9 @@ class Comparison:
         after = _caller(self._after.snapshot, self._tenant_id, record)
         if isinstance(before, Verdict) or isinstance(after, Verdict):
             return before if isinstance(before, Verdict) else _SAME
-        case = _Case(record, match, before, after)
         if before.limits.networks is not None or self._concerns(match.route.permission):
-            return case
-        return self._compared(case, _NO_FIELDS)
+            return _Alike(match, before, after)
+        return self._compared(_Case(record, match, before, after), _NO_FIELDS)
 
     def _exactly(self, case: _Case) -> Verdict:
         if not allow(case.before.limits.networks, case.record.client_ip):

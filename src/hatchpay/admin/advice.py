@@ -1,7 +1,8 @@
 """Least privilege: what keys and roles hold that nobody used, and taking it away.
 
-Reading walks the record once. Applying walks it before its transaction, and once more within it over what came
-meanwhile, so that a long walk holds up no other change and nothing that was used is taken away.
+Reading walks the record once. Applying walks it before its transaction, once the caller has shown that it may, and
+once more within it over what came meanwhile, so that a long walk holds up no other change and nothing that was used is
+taken away.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class Advice:
                 found(view.key(actor.principal.tenant_id, wish.key_id), "API key")
             if wish.role_id is not None and wish.key_id is None:
                 found(view.role(actor.principal.tenant_id, wish.role_id), "role")
+        with self._changes.by(actor, "access.advice.apply") as work:
+            advice_apply.demand(work, wish)
         began = self._clock()
         # Of all units: what nobody may be told of must not be taken away either.
         observation = observe(self._replay, actor.principal.tenant_id, wish.days, began)

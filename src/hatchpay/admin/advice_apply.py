@@ -24,7 +24,7 @@ from hatchpay.admin.work import Work
 from hatchpay.errors import Conflict, Forbidden, InvalidInput
 from hatchpay.identity.principal import RateLimit
 
-__all__ = ["free_name", "to_key", "to_role"]
+__all__ = ["demand", "free_name", "to_key", "to_role"]
 
 _LONGEST_NAME: Final = 120
 _DESCRIPTION: Final = "What was used of what the holder had"
@@ -42,6 +42,15 @@ def free_name(view: DirectoryView, tenant_id: str, name: str) -> str:
         if view.role_named(tenant_id, derived) is None:
             return derived
         number += 1
+
+
+def demand(work: Work, wish: AdviceWish) -> None:
+    """What can be told before anything was observed. Raises as admin.advice.Advice.apply says."""
+    if wish.key_id is None:
+        _demand(work, "access.roles.update")
+        return
+    _demand(work, "api-key.key-roles.update")
+    work.key(wish.key_id)
 
 
 def to_key(

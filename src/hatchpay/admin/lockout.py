@@ -6,7 +6,8 @@ the actor calls: now, and at some hour of this week, of one in a year and of one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_interface
 from typing import Final
 
@@ -29,6 +30,7 @@ _WEEKS_FROM_US: Final = (0, _YEAR_US, 10 * _YEAR_US)
 # It shares no divisor with the hours of a week: times of day and days of the week both change from the first step on.
 _STEP_H: Final = 25
 _MOST_JUDGEMENTS: Final = 5_000
+_MOST_S: Final = 1.0
 _MOST_ADDRESSES: Final = 8
 _LOOPBACK: Final = "127.0.0.1"
 _NEEDED: Final = tuple(
@@ -37,20 +39,26 @@ _NEEDED: Final = tuple(
 )
 
 
-def is_administrable(view: DirectoryView, tenant_id: str, actor: Actor, now: int) -> bool:
-    """By some administrator key, as everything stands in `view`; `now` in microseconds since the epoch."""
+def is_administrable(
+    view: DirectoryView, tenant_id: str, actor: Actor, now: int, elapsed_s: Callable[[], float] = time.monotonic
+) -> bool:
+    """By some administrator key, as everything stands in `view`; `now` in microseconds since the epoch.
+
+    `elapsed_s` never goes back; what cannot be told within a second of it counts as no.
+    """
+    until_s = elapsed_s() + _MOST_S
     keys = view.administrator_keys(tenant_id)
     rows = view.policies(tenant_id)
     if not keys or not rows:
         return bool(keys)
     roles = view.roles_by_id(tenant_id, frozenset[str]().union(*(key.role_ids for key in keys)))
     policies = compile_policies(reversed(rows), {role.name: role.id for role in roles.values()})
-    return _Trial(policies, keys, roles, actor, now).passes()
+    return _Trial(policies, keys, roles, actor, now, lambda: elapsed_s() >= until_s).passes()
 
 
 class _Trial:
     """Judges anew only what could come out differently, and gives up, as if nobody were let through, after thousands
-    of judgements: the directory is locked meanwhile.
+    of judgements, or when `is_late`: the directory is locked meanwhile.
     """
 
     def __init__(
@@ -60,9 +68,11 @@ class _Trial:
         roles: dict[str, RoleRow],
         actor: Actor,
         now: int,
+        is_late: Callable[[], bool],
     ) -> None:
         self._policies = policies
         self._now = now
+        self._is_late = is_late
         self._left = _MOST_JUDGEMENTS
         forbids = [forbid for match in _NEEDED for forbid in policies.concerning(match.route.permission or "")]
         self._asked_for = frozenset[str]().union(*(forbid.context for forbid in forbids))
@@ -101,7 +111,7 @@ class _Trial:
         for match in _NEEDED:
             self._left -= 1
             asked = Asked(principal=caller, match=match, unit=None, now_us=at_us, client_ip=client_ip)
-            if self._left < 0 or self._policies.judge(asked) is not None:
+            if self._left < 0 or self._is_late() or self._policies.judge(asked) is not None:
                 return False
         return True
 

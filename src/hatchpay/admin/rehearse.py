@@ -11,10 +11,10 @@ from hatchpay.access.recorded import ReadFields
 from hatchpay.access.replay import Comparison, Standing
 from hatchpay.access.routes import RouteTable
 from hatchpay.admin.ports import Directory
-from hatchpay.admin.rehearsal_views import Change, DifferenceGroup, DifferencesView, RehearsalView
+from hatchpay.admin.rehearsal_views import Change, DifferenceGroup, DifferencesView, PolicyText, RehearsalView
 from hatchpay.admin.supposed import WithPolicy, supposed
 from hatchpay.admin.views import Actor
-from hatchpay.admin.work import within_units
+from hatchpay.admin.work import demand_everything, within_units
 from hatchpay.audit.ports import Replay
 from hatchpay.clock import Clock, format_time
 from hatchpay.errors import InvalidInput
@@ -53,8 +53,9 @@ class Rehearsals:
     def prepare(self, actor: Actor, change: Change, from_us: int | None = None, to_us: int | None = None) -> Rehearsal:
         """To be run. Without `to_us` it reaches to now, without `from_us` 30 days back from there.
 
-        Raises InvalidInput and Conflict for a change that could not be made, InvalidInput for an empty span, and
-        DirectoryUnavailable.
+        Raises InvalidInput and Conflict for a change that could not be made, InvalidInput for an empty span, Forbidden
+        (`grant_exceeds_caller`) for a policy of a caller who could not write it, Unauthenticated where the caller's key
+        is no longer good, and DirectoryUnavailable.
         """
         to_us = self._clock() if to_us is None else to_us
         from_us = max(0, to_us - DEFAULT_SPAN_US) if from_us is None else from_us
@@ -62,6 +63,9 @@ class Rehearsals:
             raise InvalidInput("from must be before to", field="from")
         before = self._standing()
         with self._directory.read() as view:
+            if isinstance(change, PolicyText):
+                # A policy tells by its outcome what stands in recorded bodies, one question at a time.
+                demand_everything(view, actor, self._clock())
             after = supposed(view, actor, before, change, self._with_policy)
         comparison = Comparison(actor.principal.tenant_id, before, after, self._routes, self._read_fields)
         return Rehearsal(self._directory, self._replay, actor, comparison, from_us, to_us)

@@ -28,7 +28,7 @@ from hatchpay.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from hatchpay.identity.principal import Limits, Principal, Reach, TokenUse
 from hatchpay.ids import IdSource
 
-__all__ = ["Changes", "Work", "found", "roles_of", "within_units"]
+__all__ = ["Changes", "Work", "demand_everything", "found", "roles_of", "within_units"]
 
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -79,24 +79,16 @@ class Work:
         second allowance. `counted_alike`: what is granted counts in the caller's own buckets.
         """
         if not counted_alike:
-            self._demand_free_rate()
-        _refuse(self.reach.lacks(granted))
-        if not self.reach.limits.cover(granted.limits):
-            raise Forbidden("this reaches beyond the limits of the caller", code="grant_exceeds_caller")
+            _refuse_limited_rate(self.reach)
+        _refuse_beyond(self.reach, granted)
         if granted.held and self._singling.concern(granted.held):
             self.demand_everything()
 
     def demand_everything(self) -> None:
         """Raises Forbidden where the caller does not hold every permission of the tenant, without limits: what changing
-        a policy needs.
+        a policy, or evading one, needs.
         """
-        everything = frozenset(permission.name for permission in self.transaction.catalogue())
-        self._demand_free_rate()
-        if self.reach.lacks(Reach(everything, Limits())) or not self.reach.limits.cover(Limits()):
-            raise Forbidden(
-                "a policy could be changed or evaded by this, which needs every permission, without limits",
-                code="grant_exceeds_caller",
-            )
+        _refuse_less_than_everything(self.transaction, self.reach)
 
     def demand_unnamed(self, role_ids: Iterable[str]) -> None:
         """Whoever holds these roles changes. Raises Forbidden as `demand_everything` does, where a policy names one."""
@@ -109,7 +101,7 @@ class Work:
 
     def demand_held(self, permissions: frozenset[str]) -> None:
         """Raises Forbidden where the caller does not hold all of `permissions`, each in some business unit at least."""
-        self._demand_free_rate()
+        _refuse_limited_rate(self.reach)
         _refuse(sorted(permissions - self.reach.held))
 
     def demand_units(self, unit_ids: Iterable[str] | None) -> None:
@@ -118,10 +110,6 @@ class Work:
         """
         if not within_units(self.limits, unit_ids):
             raise Forbidden("this concerns business units that are not the caller's", code="grant_exceeds_caller")
-
-    def _demand_free_rate(self) -> None:
-        if self.reach.counted:
-            raise Forbidden("a caller of a limited rate grants nothing", code="grant_exceeds_caller")
 
     @contextmanager
     def keeping_an_administrator(self, tenant_id: str) -> Iterator[None]:
@@ -200,6 +188,30 @@ class Changes:
                     raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
                 limits = limits.within(units)
             yield Work(transaction, actor, held, limits, now, self._new_id)
+
+
+def demand_everything(view: DirectoryView, actor: Actor, now: int) -> None:
+    """As Work.demand for every permission of the tenant without limits, for whoever changes nothing.
+
+    Raises Forbidden, and Unauthenticated where the caller's key is no longer good.
+    """
+    _refuse_less_than_everything(view, _authority(view, actor, now))
+
+
+def _refuse_less_than_everything(view: DirectoryView, held: Reach) -> None:
+    _refuse_limited_rate(held)
+    _refuse_beyond(held, Reach(frozenset(permission.name for permission in view.catalogue()), Limits()))
+
+
+def _refuse_limited_rate(held: Reach) -> None:
+    if held.counted:
+        raise Forbidden("a caller of a limited rate grants nothing", code="grant_exceeds_caller")
+
+
+def _refuse_beyond(held: Reach, granted: Reach) -> None:
+    _refuse(held.lacks(granted))
+    if not held.limits.cover(granted.limits):
+        raise Forbidden("this reaches beyond the limits of the caller", code="grant_exceeds_caller")
 
 
 def _refuse(missing: list[str]) -> None:

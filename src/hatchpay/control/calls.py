@@ -17,7 +17,17 @@ from hatchpay.control.query import NoQuery, query
 from hatchpay.control.services import Services
 from hatchpay.errors import Unavailable
 
-__all__ = ["CurrentServices", "NoParameters", "PathId", "read", "read_long", "write", "write_apart", "write_long"]
+__all__ = [
+    "CurrentServices",
+    "NoParameters",
+    "PathId",
+    "read",
+    "read_long",
+    "write",
+    "write_apart",
+    "write_checked",
+    "write_long",
+]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -51,8 +61,15 @@ async def read_long(
 async def write_long(
     services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
 ) -> Result:
-    """As `write`, for use cases that walk through the record, or compute for up to seconds."""
+    """As `write`, for use cases that walk through the record."""
     return await _write(services, lambda: use_case(*args, **kwargs), services.walking)
+
+
+async def write_checked(
+    services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """As `write`, for use cases that check a policy, for up to seconds: they wait for no walk through the record."""
+    return await _write(services, lambda: use_case(*args, **kwargs), services.checking)
 
 
 async def write_apart(

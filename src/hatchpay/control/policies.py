@@ -11,7 +11,7 @@ from hatchpay.admin.views import Page, PolicyView
 from hatchpay.control import examples
 from hatchpay.control.answers import json_answer, no_content
 from hatchpay.control.caller import CurrentActor
-from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write, write_long
+from hatchpay.control.calls import CurrentServices, NoParameters, PathId, read, write, write_checked
 from hatchpay.control.conditions import Expected
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
@@ -43,7 +43,7 @@ router: Final = APIRouter(tags=["Policies"], default_response_class=Response)
     ),
 )
 async def create(who: CurrentActor, services: CurrentServices, _: NoParameters, body: PolicyBody) -> Response:
-    policy = await write_long(services, services.policies.create, who, body.name, body.text)
+    policy = await write_checked(services, services.policies.create, who, body.name, body.text)
     return json_answer(policy, 201, location=f"{_POLICIES}/{policy.id}")
 
 
@@ -94,7 +94,7 @@ async def replace(
     body: PolicyBody,
 ) -> Response:
     update = services.policies.update
-    return json_answer(await write_long(services, update, who, policy_id, body.name, body.text, expected))
+    return json_answer(await write_checked(services, update, who, policy_id, body.name, body.text, expected))
 
 
 @router.delete(

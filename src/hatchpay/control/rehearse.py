@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.control import examples
 from hatchpay.control.caller import CurrentActor
-from hatchpay.control.calls import CurrentServices, NoParameters, read
+from hatchpay.control.calls import CurrentServices, NoParameters, read_long
 from hatchpay.control.documentation import documented
 from hatchpay.control.json_body import json_body
 from hatchpay.control.rehearse_models import Rehearse
@@ -38,5 +38,5 @@ async def rehearse(
     _: NoParameters,
     body: Annotated[Rehearse, Depends(json_body(Rehearse))],
 ) -> Response:
-    rehearsal = await read(services.rehearsals.prepare, who, body.change.change(), *body.span())
+    rehearsal = await read_long(services, services.rehearsals.prepare, who, body.change.change(), *body.span())
     return StreamedAnswer(rehearsal, services.walking)

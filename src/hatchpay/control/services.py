@@ -29,12 +29,14 @@ __all__ = ["Services"]
 
 _FETCHING: Final = 4
 _WALKING: Final = 2
+_CHECKING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """`changed` is awaited after every successful write, before its answer: it puts the change into force. `fetching`
-    bounds the threads of calls that wait for others' servers, `walking` those that read the record from end to end.
+    bounds the threads of calls that wait for others' servers, `walking` those that read the record from end to end or
+    rehearse, `checking` those that write policies.
     """
 
     keys: Keys
@@ -56,3 +58,4 @@ class Services:
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))
     walking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WALKING))
+    checking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_CHECKING))

@@ -12,12 +12,19 @@ from typing import Final
 
 from hatchpay.access.routes import BodyField, FieldType
 from hatchpay.access.rules import FieldValue
-from hatchpay.gate.json_members import elements, member, scalar, whole
+from hatchpay.errors import MalformedRequest
+from hatchpay.gate.json_members import Members, elements, members, scalar, whole
 
-__all__ = ["MOST_ELEMENTS", "fields_in_body"]
+__all__ = ["MOST_BYTES", "MOST_ELEMENTS", "fields_in_body"]
 
-MOST_ELEMENTS: Final = 10_000
-"""Of an array that is summed up; a longer one counts as another type."""
+MOST_BYTES: Final = 1024 * 1024
+"""Of a body that fields are read from."""
+MOST_ELEMENTS: Final = 1_000
+"""Of an array on the way to a field; a longer one counts as another type."""
+_MOST_MEMBERS: Final = 10_000
+"""Of all objects on the way to fields together."""
+_MOST_READINGS: Final = 4_000
+"""Numbers of elements that are read for all sums of a body together."""
 
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,4})?")
 _LONG: Final = re.compile(rb"-?[0-9]{1,19}")
@@ -33,34 +40,74 @@ def fields_in_body(fields: Sequence[BodyField], content_type: str, body: bytes) 
     """The declared fields that are there. A decimal is text with two to four digits behind the point.
 
     Raises MalformedRequest (`body_unclear`) where the body is not empty and not one JSON object in UTF-8, declared as
-    such, in which the names on the way to a field stand once.
+    such, in which the names on the way to a field stand once; or where it takes too long to read: it is larger than
+    MOST_BYTES, or has too many members and elements on the way to its fields.
     """
     if not body:
         return {}
-    document = _Document(whole(content_type, body))
+    if len(body) > MOST_BYTES:
+        raise _too_much()
+    document = _Document(whole(content_type, body), _Budget())
     with localcontext(prec=_PRECISION):
         found = {field.name: _value(field, document) for field in fields}
     return {name: value for name, value in found.items() if value is not None}
 
 
-class _Document:
-    """Remembers what it has found on the way."""
+class _Budget:
+    """What may still be looked at for the fields of one body."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self) -> None:
+        self.members = _MOST_MEMBERS
+        self.readings = _MOST_READINGS
+
+    def read(self) -> None:
+        self.readings -= 1
+        if self.readings < 0:
+            raise _too_much()
+
+
+class _Document:
+    """Remembers what it has found on the way: all fields of a body share it."""
+
+    def __init__(self, text: bytes, budget: _Budget) -> None:
+        self._budget = budget
         self._found: dict[tuple[str, ...], bytes | None] = {(): text}
+        self._members: dict[tuple[str, ...], Members | None] = {}
+        self._elements: dict[tuple[str, ...], list[_Document] | None] = {}
 
     def at(self, path: tuple[str, ...]) -> bytes | None:
+        """By the reference tokens of a JSON Pointer (RFC 6901, section 4)."""
         if path not in self._found:
-            self._found[path] = _step(self.at(path[:-1]), path[-1])
+            self._found[path] = self._step(path[:-1], path[-1])
         return self._found[path]
 
+    def number(self, path: tuple[str, ...], read: Callable[[bytes | None], Decimal | None]) -> Decimal | None:
+        self._budget.read()
+        return read(self.at(path))
 
-def _step(document: bytes | None, token: str) -> bytes | None:
-    """One reference token of a JSON Pointer (RFC 6901, section 4)."""
-    if document is None or not document.startswith(b"["):
-        return None if document is None else member(document, token)
-    found = elements(document, MOST_ELEMENTS) if _INDEX.fullmatch(token) else None
-    return found[int(token)] if found is not None and int(token) < len(found) else None
+    def elements(self, path: tuple[str, ...]) -> list[_Document] | None:
+        if path not in self._elements:
+            array = self.at(path)
+            parts = None if array is None else elements(array, MOST_ELEMENTS)
+            self._elements[path] = None if parts is None else [_Document(part, self._budget) for part in parts]
+        return self._elements[path]
+
+    def _step(self, path: tuple[str, ...], token: str) -> bytes | None:
+        document = self.at(path)
+        if document is None:
+            return None
+        if not document.startswith(b"["):
+            found = self._members_at(path, document)
+            return None if found is None else found.once(token)
+        parts = self.elements(path) if _INDEX.fullmatch(token) else None
+        return parts[int(token)].at(()) if parts is not None and int(token) < len(parts) else None
+
+    def _members_at(self, path: tuple[str, ...], document: bytes) -> Members | None:
+        if path not in self._members:
+            found = members(document, self._budget.members)
+            self._budget.members -= 0 if found is None else found.count
+            self._members[path] = found
+        return self._members[path]
 
 
 def _value(field: BodyField, document: _Document) -> FieldValue | None:
@@ -80,15 +127,13 @@ def _sum(field: BodyField, document: _Document) -> Decimal | None:
     """Over all elements; None where there is no such array, or any of them lacks its number."""
     star = field.segments.index("*")
     way, read = field.segments[star + 1 :], _READ[field.type]
-    array = document.at(field.segments[:star])
-    parts = None if array is None else elements(array, MOST_ELEMENTS)
+    parts = document.elements(field.segments[:star])
     if parts is None:
         return None
     total = Decimal(0)
     for part in parts:
-        beside = _Document(part).at(way[:-1])
-        number = read(_step(beside, way[-1]) if way else beside)
-        factor = Decimal(1) if field.times is None else read(_step(beside, field.times))
+        number = part.number(way, read)
+        factor = Decimal(1) if field.times is None else part.number((*way[:-1], field.times), read)
         if number is None or factor is None:
             return None
         total += number * factor
@@ -124,3 +169,10 @@ _WRITTEN: Final[dict[FieldType, Callable[[Decimal | None], FieldValue | None]]] 
     "decimal": _decimal_text,
     "long": _long_value,
 }
+
+
+def _too_much() -> MalformedRequest:
+    return MalformedRequest(
+        "policies need fields of the body, and it is too large for that: more than 1 MiB, or too many members",
+        code="body_unclear",
+    )

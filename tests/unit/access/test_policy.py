@@ -293,6 +293,14 @@ def test_a_number_that_cedar_cannot_hold_is_missing(value: int) -> None:
     assert decision == ("policy_input_missing", "policy:policy-0", "body.count")
 
 
+def test_a_text_of_more_than_1024_characters_is_missing() -> None:
+    field = BodyField("note", "string", "/note")
+    for condition in ('context.body.note like "*é"', 'context.body.note == ""', "context.body has note"):
+        long = judge_one(condition, fields=(field,), body={"note": "é" * 1025})
+        assert long == ("policy_input_missing", "policy:policy-0", "body.note")
+    assert judge_one('context.body.note like "*é"', fields=(field,), body={"note": "é" * 1024}) == FORBIDDEN
+
+
 def test_a_route_without_fields_does_not_slip_past_what_its_permission_declares_elsewhere() -> None:
     text = LIMIT.replace("when { ", "when { context has body && ").replace(f' == Action::"{PAY}"', "")
     assert policies(text).judge(asked()) is None

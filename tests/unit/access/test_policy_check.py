@@ -135,6 +135,31 @@ def test_a_text_without_statements_is_refused(text: str) -> None:
     assert refused(text)[0] == "policy_invalid"
 
 
+@pytest.mark.parametrize(
+    "marked",
+    [
+        f'{SCOPE} when {{ context.environment ^like "{"a" * 257}" }};',
+        f'{SCOPE} when {{ context.environment ^like "{"a" * 256}*" }};',
+        f'{SCOPE} when {{ context.environment ^like "{"*a" * 9}" }};',
+        f'{SCOPE} when {{ ^"{"a" * 300}" like "*b" }};'.replace("^", "").replace(" like", " ^like"),
+        f'{SCOPE} when {{ (if true then context.environment else "aa") ^like "a" }};',
+        f'{SCOPE} when {{ {{x: "aa"}}.x ^like "a" }};',
+        f'{SCOPE} when {{ context.environment like "a" && "like" == "x" }} unless {{ "x"\n ^like "x" }};',
+        f'{SCOPE};\n{PAYING} unless {{ context.body.currency ^like "{"*" * 9}" }};',
+    ],
+)
+def test_a_like_that_could_take_long_is_refused_where_it_is(marked: str) -> None:
+    text, line, column = place(marked)
+    assert refused(text) == ("policy_invalid", line, column)
+    with pytest.raises(InvalidInput):
+        read(text)
+
+
+@pytest.mark.parametrize("pattern", ["a" * 256, "*a" * 8, "\\*" * 9, "USD*", ""])
+def test_a_like_of_a_member_of_the_context_is_taken(pattern: str) -> None:
+    assert check(f'{PAYING} when {{ context.body.currency like "{pattern}" }};', KNOWN)
+
+
 def test_templates_are_refused() -> None:
     text, line, column = place("forbid(principal == ^?principal, action, resource);")
     assert refused(text) == ("policy_invalid", line, column)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -275,6 +277,21 @@ class TestPolicies:
         verdicts = [comparison.judge(record(client_ip=ip, started_us=number)) for number, ip in enumerate(addresses)]
         assert verdicts == [forbidden := Verdict("denied", READ, "policy_forbids"), SAME, forbidden]
         assert [asked.now_us for asked in policy.asked] == [0, 1, 2]
+
+    def test_nothing_of_a_record_is_kept_once_it_is_judged(self) -> None:
+        comparison = Comparison(
+            TENANT, standing(WRITE), standing(WRITE, policies=Forbidding(most=500)), TABLE, read_amount
+        )
+        one = paid(b'{"amount":"7"}', url="/paid?a=7")
+        comparison.judge(one)
+        kept = [comparison]
+        seen: dict[int, object] = {}
+        while kept:
+            holder = kept.pop()
+            if id(holder) not in seen and not isinstance(holder, type | ModuleType):
+                seen[id(holder)] = holder
+                kept += gc.get_referents(holder)
+        assert not {id(one), id(one.body), id(one.url)} & seen.keys()
 
     def test_the_body_on_the_record_is_asked(self) -> None:
         before, after = standing(WRITE), standing(WRITE, policies=Forbidding(most=500))

@@ -98,6 +98,22 @@ def scene(world: World, demo: Onboarded, tmp_path: Path) -> Iterator[Scene]:
     scene.close()
 
 
+class TestBeforeTheWalk:
+    @pytest.mark.parametrize("lacking", NEEDED[0:1] + NEEDED[2:])
+    def test_who_may_not_apply_is_refused(self, scene: Scene, monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+        def never(*_: object) -> None:
+            raise AssertionError
+
+        monkeypatch.setattr("hatchpay.admin.advice.observe", never)
+        held = [one.name for one in scene.world.permissions.list(scene.admin, 200).data]
+        role = scene.world.role(scene.admin, "nearly all", *(name for name in held if name != lacking))
+        caller = scene.world.actor(scene.world.key(scene.admin, role.id), scene.tenant_id)
+        wish = {"role_id": role.id} if lacking == "access.roles.update" else {"key_id": scene.key.id}
+        refusal = scene.refused(caller, **wish)
+        assert isinstance(refusal, Forbidden)
+        assert refusal.permission == lacking
+
+
 class TestOnAKey:
     def test_a_role_with_exactly_what_was_used_takes_the_place_of_all_others(self, scene: Scene) -> None:
         done = scene.apply(key_id=scene.key.id)
@@ -146,8 +162,14 @@ class TestOnAKey:
         """The second look finds what came after the first: here a slow request, recorded only then."""
         first = scene.advice._changes.by
 
+        begun = 0
+
         def by(*arguments: Any) -> Any:
-            scene.use(scene.key.id, CUSTOMERS, 0.0003)
+            nonlocal begun
+            begun += 1
+            if begun == 2:
+                # The first transaction only asks whether the caller may; the walk comes after it.
+                scene.use(scene.key.id, CUSTOMERS, 0.0003)
             return first(*arguments)
 
         scene.advice._changes.by = by  # type: ignore[method-assign]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import msgspec
 import pytest
 from tests.support.directory import HOUR, START, World
 
+from hatchpay.admin.lockout import is_administrable
 from hatchpay.admin.views import Actor, Onboarded, PolicyView
 from hatchpay.errors import Conflict, Forbidden, HatchPayError, InvalidInput, NotFound
 from hatchpay.identity.principal import TokenUse
@@ -309,6 +311,36 @@ def test_looking_for_an_hour_gives_up_after_so_many_and_counts_as_locked_out(
     assert code(lambda: world.policies.create(calling(admin), "Timed", timed)) == "policy_locks_out"
     monkeypatch.setattr("hatchpay.admin.lockout._MOST_JUDGEMENTS", 8)
     assert world.policies.create(calling(admin), "Timed", timed).name == "Timed"
+
+
+def test_looking_for_an_hour_gives_up_after_a_second_and_counts_as_locked_out(world: World, admin: Actor) -> None:
+    timed = EVERYBODY.replace(";", ' when { context.time < datetime("2000-01-01") };')
+    world.policies.create(calling(admin), "Timed", timed)
+
+    def told(step_s: float) -> bool:
+        """With a clock that moves on by so much whenever it is asked; it is asked nine times."""
+        times = itertools.count(100.0, step_s)
+        with world.directory.read() as view:
+            tenant_id = admin.principal.tenant_id
+            return is_administrable(view, tenant_id, calling(admin), world.clock(), lambda: next(times))
+
+    assert told(0.1)
+    assert not told(0.13)
+
+
+def test_statements_are_counted_before_any_is_checked(
+    world: World, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("hatchpay.admin.policies.check", never)
+    assert code(lambda: world.policies.create(admin, "Many", READING * 1001)) == "too_many_policies"
+    assert code(lambda: world.policies.create(admin, "Many", "nonsense;" * 1001)) == "too_many_policies"
+
+
+def test_semicolons_in_texts_and_comments_are_no_statements(world: World, admin: Actor) -> None:
+    assert world.policies.create(admin, "One", READING + f"// {';' * 2000}").name == "One"
 
 
 def test_a_renamed_role_is_still_the_role_that_a_policy_names(world: World, demo: Onboarded, admin: Actor) -> None:

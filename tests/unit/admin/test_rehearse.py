@@ -18,8 +18,8 @@ from hatchpay.admin.rehearsal_views import Change, KeyRoles, PolicyText, Rehears
 from hatchpay.admin.rehearse import DEFAULT_SPAN_US, Rehearsals
 from hatchpay.admin.views import Actor, CreatedKey
 from hatchpay.audit.record import Completion, Record
-from hatchpay.errors import AuditUnavailable, Conflict, HatchPayError, InvalidInput
-from hatchpay.identity.principal import Limits
+from hatchpay.errors import AuditUnavailable, Conflict, Forbidden, HatchPayError, InvalidInput
+from hatchpay.identity.principal import Limits, RateLimit
 from hatchpay.ids import new_id
 from hatchpay.store.ledger import Ledger
 from hatchpay.store.replay import LedgerReplay
@@ -232,6 +232,23 @@ class TestPolicies:
     def test_a_policy_that_could_not_be_made_names_what_is_wrong_with_it(self, shop: Shop) -> None:
         assert shop.refusal(PolicyText("x", "")) == (InvalidInput, "invalid_field", "change.policy.text")
         assert shop.refusal(PolicyText(" ", READ)) == (InvalidInput, "invalid_field", "change.policy.name")
+
+    @pytest.mark.parametrize("lacking", ["a permission", "the whole tenant", "every network", "a free rate"])
+    def test_whoever_could_not_write_it_may_not_rehearse_it_either(self, shop: Shop, lacking: str) -> None:
+        """Its outcome would tell what recorded bodies hold."""
+        world, admin = shop.world, shop.admin
+        limits: dict[str, dict[str, object]] = {
+            "the whole tenant": {"business_unit_ids": (world.units.create(admin, "Zurich", "UTC").id,)},
+            "every network": {"allowed_cidrs": ("10.0.0.0/8",)},
+            "a free rate": {"rate_limits": (RateLimit(1, 1),)},
+        }
+        held = [one.name for one in world.permissions.list(admin, 200).data]
+        role = world.role(admin, "Nearly all", *(held[1:] if lacking == "a permission" else held))
+        caller = world.actor(world.key(admin, role.id, **limits.get(lacking, {})), shop.tenant_id)
+        assert shop.refusal(PolicyText("x", READ), caller)[:2] == (Forbidden, "grant_exceeds_caller")
+        shop.rehearsals.prepare(caller, RolePermissions(shop.role_id, ()))
+        whole = world.role(admin, "All", *held)
+        shop.rehearsals.prepare(world.actor(world.key(admin, whole.id), shop.tenant_id), PolicyText("x", READ))
 
     def test_where_there_are_no_policies_they_cannot_be_rehearsed(self, shop: Shop) -> None:
         world = shop.world

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import Any
 
 import anyio
 import pytest
+from anyio import CapacityLimiter
 
-from hatchpay.control.calls import read, write
+from hatchpay.control.calls import read, read_long, write, write_checked
 from hatchpay.control.services import Services
 
 
@@ -51,6 +53,23 @@ def test_a_caller_who_hangs_up_leaves_no_change_behind_that_is_not_in_force() ->
 
     anyio.run(main)
     assert steps == ["stored", "in force"]
+
+
+def test_policies_are_written_apart_from_walks_through_the_record() -> None:
+    async def changed() -> None:
+        pass
+
+    async def main() -> None:
+        walking, checking = CapacityLimiter(1), CapacityLimiter(1)
+        services = dataclasses.replace(services_with(changed), walking=walking, checking=checking)
+
+        def taken() -> tuple[int, int]:
+            return walking.borrowed_tokens, checking.borrowed_tokens
+
+        assert await write_checked(services, taken) == (0, 1)
+        assert await read_long(services, taken) == (1, 0)
+
+    anyio.run(main)
 
 
 def test_a_use_case_that_fails_is_not_put_into_force() -> None:

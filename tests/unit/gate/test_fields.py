@@ -15,7 +15,8 @@ from hatchpay.access import catalogue
 from hatchpay.access.routes import BodyField, FieldType
 from hatchpay.access.rules import FieldValue
 from hatchpay.errors import MalformedRequest
-from hatchpay.gate.fields import MOST_ELEMENTS, fields_in_body
+from hatchpay.gate.fields import MOST_BYTES, MOST_ELEMENTS, fields_in_body
+from hatchpay.gate.json_members import elements
 
 JSON = "application/json"
 
@@ -207,6 +208,11 @@ def test_a_sum_over_too_many_elements_is_none() -> None:
         '{"t": {"amount": 1}, "T": {"amount": 1000}}',
         '{"t": {"Amount": 1000}}',
         '{"t": {"amount": "\\ud800"}}',
+        '{"t": {"amount": 1, "amount\\u0000": 1000}}',
+        '{"t": {"amount": 1, "amount\\u0000x": 1000}}',
+        '{"t": {"amount": 1}, "t\\u0000": {"amount": 1000}}',
+        '{"t": {"amount": 1, "amount\\n": 1000}}',
+        '{"t": {"amount": 1, "amount\x7f": 1000}}',
         '{"t": {"amount": 1}',
         '[{"t": {"amount": 1}}]',
         "t.amount=1",
@@ -224,6 +230,57 @@ def test_an_item_that_could_be_read_in_two_ways_is_refused() -> None:
         read("decimal", "/items/*/amount", '{"items": [{"amount": 1, "amount": 1000, "quantity": 1}]}', "quantity")
     with pytest.raises(MalformedRequest):
         read("decimal", "/items/*/amount", '{"items": [{"amount": 1, "quantity": 1, "quantity": 9}]}', "quantity")
+
+
+def test_a_text_may_hold_what_a_name_may_not() -> None:
+    assert read("string", "/t", '{"t": "a\\n\\u0000b"}') == "a\n\x00b"
+
+
+def test_a_body_of_more_than_a_mebibyte_is_refused() -> None:
+    body = json.dumps({"n": 1, "x": ""})
+    padded = body[:-2] + "y" * (MOST_BYTES - len(body)) + body[-2:]
+    assert len(padded) == 1024 * 1024
+    assert read("long", "/n", padded) == 1
+    with pytest.raises(MalformedRequest) as refused:
+        read("long", "/n", padded + " ")
+    assert (refused.value.code, refused.value.status) == ("body_unclear", 400)
+
+
+def test_an_array_is_taken_apart_once_for_all_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    def counted(document: bytes, most: int) -> list[bytes] | None:
+        seen.append(document)
+        return elements(document, most)
+
+    monkeypatch.setattr("hatchpay.gate.fields.elements", counted)
+    pointers = ("/n/*/a", "/n/*/b", "/n/0/a", "/n/1/b")
+    fields = [BodyField(f"x{number}", "long", pointer) for number, pointer in enumerate(pointers)]
+    body = b'{"n": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}'
+    assert fields_in_body(fields, JSON, body) == {"x0": 4, "x1": 6, "x2": 1, "x3": 4}
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("count", [9, 10])
+def test_members_on_the_way_are_counted_over_all_elements(count: int) -> None:
+    item = {f"m{number}": 1 for number in range(count)}
+    body = json.dumps({"n": [item] * 1000})
+    if count == 9:
+        assert read("long", "/n/*/m0", body) == 1000
+        return
+    with pytest.raises(MalformedRequest):
+        read("long", "/n/*/m0", body)
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_numbers_of_elements_are_counted_over_all_sums(count: int) -> None:
+    fields = [BodyField(f"x{number}", "long", "/n/*") for number in range(count)]
+    body = json.dumps({"n": [1] * 1000}).encode()
+    if count == 4:
+        assert len(fields_in_body(fields, JSON, body)) == 4
+        return
+    with pytest.raises(MalformedRequest):
+        fields_in_body(fields, JSON, body)
 
 
 def test_a_body_that_is_not_declared_as_json_is_refused() -> None:
