@@ -80,7 +80,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     an application may ask for them inside its handlers, which no record shows.
 
     `smallest` is the existing role with the fewest permissions that covers what was used, gives nothing besides what is
-    held, and limits the rate exactly as that is limited; `proposed` are the permissions of a role that would be made, where none fits exactly.
+    held, and limits the rate exactly as that is limited; `proposed` are the permissions of a role that would be made,
+    where none fits exactly.
     """
 
     held: frozenset[str]
@@ -189,9 +190,7 @@ def _smallest(
     """
     if not used:
         return None
-    covering = [
-        role for role in roles if used.keys() <= role.permissions <= held and strictest([role]) == limits
-    ]
+    covering = [role for role in roles if used.keys() <= role.permissions <= held and strictest([role]) == limits]
     return min(covering, key=lambda role: (len(role.permissions), role.id), default=None)
 
 
