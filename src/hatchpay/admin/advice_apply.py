@@ -131,7 +131,8 @@ def _refuse_more(key: KeyRow, need: Need, role: RoleRow, roles: Mapping[str, Rol
 def _refuse_guesses(need: Need, wish: AdviceWish) -> None:
     if need.confidence == "low" and not wish.force:
         raise Conflict(
-            "too little was observed: fewer than 7 days, or fewer than 20 requests", code="observation_too_short"
+            f"too little was observed: {need.requests} requests in {need.observed_days} days, of at least 20 in 7",
+            code="observation_too_short",
         )
 
 
