@@ -24,10 +24,12 @@ COMMANDS: dict[str, set[str]] = {
     "tenants onboard": LISTED,
     "tenants list": LISTED,
     "keys create": TENANT
-    | {"--description", "--environment", "--owner", "--expires-at", "--business-unit", "--cidr", "--metadata"},
+    | {"--description", "--environment", "--owner", "--expires-at", "--business-unit", "--cidr", "--metadata"}
+    | {"--rate-limit"},
     "keys list": TENANT,
     "keys show": TENANT,
-    "keys roles": TENANT | {"--none"},
+    "keys roles": TENANT | {"--business-unit", "--whole-tenant", "--none"},
+    "keys limit": TENANT | {"--rate-limit", "--none"},
     "keys disable": TENANT,
     "keys enable": TENANT,
     "keys rotate": TENANT | {"--grace-seconds"},

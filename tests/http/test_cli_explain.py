@@ -122,6 +122,17 @@ def test_a_wrong_question_ends_with_2_and_prints_no_answer(machine: Machine, arg
     assert complaint
 
 
+def test_whom_nobody_knows_is_neither_a_key_nor_a_user(machine: Machine) -> None:
+    code, printed, complaint = machine.explain("nobody", "GET", "/roles")
+    assert (code, printed) == (2, "")
+    assert "there is no key of this id, and no user of this id has called; for a user, say --role and --issuer-id." in (
+        complaint
+    )
+    complaint = machine.explain("user:nobody", "GET", "/roles")[2]
+    assert "no user of this id has called" in complaint
+    assert "no key" not in complaint
+
+
 def test_without_the_apis_route_table_only_hatchpays_own_calls_are_explained(machine: Machine) -> None:
     assert machine.run("explain", machine.viewer, "GET", "/roles")[0] == 0
     code, printed, complaint = machine.run("explain", machine.viewer, "GET", TRANSACTIONS)

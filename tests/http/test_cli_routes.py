@@ -77,6 +77,14 @@ def test_an_application_is_described_by_what_it_serves(tmp_path: Path) -> None:
     assert routes["POST", f"{transactions}/{{id}}/complete"] == "payment-proxy.transactions.complete"
 
 
+def test_of_hatchpays_own_calls_no_table_is_made(tmp_path: Path) -> None:
+    document = tmp_path / "own.json"
+    document.write_text(json.dumps({"openapi": "3.1.0", "paths": {"/roles": {"get": {}}}}))
+    refused = hatchpay(tmp_path, "routes", "import", str(document), check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "there is nothing to list: HatchPay's own calls are left out" in refused.stderr
+
+
 def test_what_an_existing_table_says_goes_before(tmp_path: Path) -> None:
     over = ROOT / "examples/payments_api/routes.toml"
     printed = tomllib.loads(hatchpay(tmp_path, "routes", "import", SAMPLE, "--over", str(over)).stdout)

@@ -164,7 +164,7 @@ class TestCommand:
             (("--key", used.id), "exactly one"),
             (("--key", used.id, "--roles", "", "--role", viewer, "--permissions", ""), "exactly one"),
             (("--key", "7", "--roles", ""), "invalid_uuid"),
-            (("--key", used.id, "--roles", "captain"), "invalid_uuid"),
+            (("--key", used.id, "--roles", "captain"), "there is no role 'captain'"),
             (("--key", cafe.roles["gl"], "--roles", ""), "unknown_key"),
             (("--role", "viewer", "--permissions", ""), "builtin_role"),
             (("--policy", "night", str(tmp_path / "missing.cedar")), "--policy"),

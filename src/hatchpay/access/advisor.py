@@ -24,6 +24,7 @@ __all__ = [
     "advise_role",
     "holders",
     "merged",
+    "strictest",
     "together",
 ]
 
@@ -78,8 +79,9 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     """`used` are the uses of what is held. `unseen` are those of the unused that no request of the tenant asked for:
     an application may ask for them inside its handlers, which no record shows.
 
-    `smallest` is the existing role with the fewest permissions that covers what was used and gives nothing besides
-    what is held; `proposed` are the permissions of a role that would be made, where none fits exactly.
+    `smallest` is the existing role with the fewest permissions that covers what was used, gives nothing besides what is
+    held, and limits the rate exactly as that is limited; `proposed` are the permissions of a role that would be made,
+    where none fits exactly.
     """
 
     held: frozenset[str]
@@ -115,8 +117,7 @@ def advise_key(key: KeyRow, roles: Mapping[str, RoleRow], observation: Observati
     mine = [roles[role_id] for role_id in key.role_ids]
     held = frozenset[str]().union(*(role.permissions for role in mine))
     used = _within(observation.keys.get(key.id, {}), held)
-    limits = frozenset(limit for role in mine for limit in role.rate_limits)
-    smallest = _smallest(held, used, limits, roles.values())
+    smallest = _smallest(held, used, strictest(mine), roles.values())
     return _need(held, used, smallest, key.created_us, observation)
 
 
@@ -132,7 +133,7 @@ def advise_role(role: RoleRow, keys: Iterable[KeyRow], roles: Mapping[str, RoleR
         ]
     )
     others = [other for other in roles.values() if other.id != role.id]
-    smallest = _smallest(role.permissions, used, frozenset(role.rate_limits), others)
+    smallest = _smallest(role.permissions, used, strictest([role]), others)
     return _need(role.permissions, used, smallest, role.created_us, observation)
 
 
@@ -157,6 +158,15 @@ def together(one: Observation, later: Observation) -> Observation:
     return msgspec.structs.replace(one, keys={**one.keys, **keys}, users={**one.users, **users})
 
 
+def strictest(roles: Iterable[RoleRow]) -> tuple[RateLimit, ...]:
+    """The rate limits of the roles together, one for each window, the shortest first."""
+    found: dict[int, RateLimit] = {}
+    for limit in (limit for role in roles for limit in role.rate_limits):
+        known = found.get(limit.window_s)
+        found[limit.window_s] = limit if known is None or limit.requests < known.requests else known
+    return tuple(found[window_s] for window_s in sorted(found))
+
+
 def _need(
     held: frozenset[str], used: Uses, smallest: RoleRow | None, created_us: int, observation: Observation
 ) -> Need:
@@ -173,14 +183,14 @@ def _need(
 
 
 def _smallest(
-    held: frozenset[str], used: Uses, limits: frozenset[RateLimit], roles: Iterable[RoleRow]
+    held: frozenset[str], used: Uses, limits: tuple[RateLimit, ...], roles: Iterable[RoleRow]
 ) -> RoleRow | None:
-    """Among those that give nothing besides, and have all the `limits` to which the holder is subject; of equals the
-    oldest.
+    """Among those that give nothing besides, and have exactly the `limits` to which the holder is subject; of equals
+    the oldest.
     """
     if not used:
         return None
-    covering = [role for role in roles if used.keys() <= role.permissions <= held and limits.issubset(role.rate_limits)]
+    covering = [role for role in roles if used.keys() <= role.permissions <= held and strictest([role]) == limits]
     return min(covering, key=lambda role: (len(role.permissions), role.id), default=None)
 
 

@@ -29,7 +29,7 @@ class RouteFindings(msgspec.Struct, frozen=True, kw_only=True):
     routes that some call of HatchPay's own could be meant by, with which it does not start.
 
     `unused_permissions` are declared and needed by no route. `overlaps` are pairs of templates that some path fits
-    both; the one with a literal where the other has a `{name}` wins.
+    both; the first of the two wins, which has a literal where the other has a `{name}`.
     """
 
     denied: tuple[str, ...]
@@ -72,8 +72,14 @@ def check_routes(catalogue: Catalogue, operations: Iterable[Operation], own: Rou
         unused_permissions=tuple(
             sorted(permission.name for permission in catalogue.permissions if permission.name not in needed)
         ),
-        overlaps=tuple((_named(one), _named(other)) for one, other in overlapping(catalogue.routes.routes)),
+        overlaps=tuple(_winner_first(*pair) for pair in overlapping(catalogue.routes.routes)),
     )
+
+
+def _winner_first(one: Route, other: Route) -> tuple[str, str]:
+    """As the table decides: by the first segment that is a literal in one of them only."""
+    first, second = sorted((one, other), key=lambda route: [part == "{}" for part in _shape(route.template)])
+    return _named(first), _named(second)
 
 
 def _shape(path: str) -> tuple[str, ...]:

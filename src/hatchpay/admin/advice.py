@@ -99,6 +99,7 @@ class Advice:
         - `observation_too_short` where the confidence is low and `force` is not set
         - `advice_breaks_use` naming a permission that was used and would be taken away
         - `advice_grants_more` where the chosen role holds what the key does not, or lacks one of its rate limits
+        - `advice_limits_more` where the chosen role limits the rate more than the key's roles do
         - `advice_scopes_differ` where the key's roles are attached for different business units
         - `advice_changes_policy` where a policy names a role that would be detached or attached
         - `builtin_role`, `last_administrator`

@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from hatchpay.access.advisor import Need, Observation, advise_key, advise_role, together
+from hatchpay.access.advisor import Need, Observation, advise_key, advise_role, strictest, together
 from hatchpay.access.directory import KeyRow, RoleRow
 from hatchpay.access.policy import parsed
+from hatchpay.access.rate_limit import loosen
 from hatchpay.admin.advice_views import AdviceWish, AppliedAdvice
 from hatchpay.admin.keys import save_roles
 from hatchpay.admin.ports import DirectoryView
@@ -22,7 +23,6 @@ from hatchpay.admin.roles import custom, define, replace
 from hatchpay.admin.views import RoleDraft
 from hatchpay.admin.work import Work
 from hatchpay.errors import Conflict, Forbidden, InvalidInput
-from hatchpay.identity.principal import RateLimit
 
 __all__ = ["demand", "free_name", "to_key", "to_role"]
 
@@ -131,15 +131,18 @@ def _refuse_more(key: KeyRow, need: Need, role: RoleRow, roles: Mapping[str, Rol
     more = sorted(role.permissions - need.held)
     if more:
         raise Conflict("the role holds what the key does not", code="advice_grants_more", permission=more[0])
-    limits = {limit for role_id in key.role_ids for limit in roles[role_id].rate_limits}
-    if not limits.issubset(role.rate_limits):
+    before, after = strictest(roles[role_id] for role_id in key.role_ids), strictest([role])
+    if loosen(before, after):
         raise Conflict("the role lacks a rate limit of the key's roles", code="advice_grants_more")
+    if before != after:
+        raise Conflict("the role limits the rate more than the key's roles do", code="advice_limits_more")
 
 
 def _refuse_guesses(need: Need, wish: AdviceWish) -> None:
     if need.confidence == "low" and not wish.force:
         raise Conflict(
-            "too little was observed: fewer than 7 days, or fewer than 20 requests", code="observation_too_short"
+            f"too little was observed: {need.requests} requests in {need.observed_days} days, of at least 20 in 7",
+            code="observation_too_short",
         )
 
 
@@ -175,15 +178,11 @@ def _refuse_breaking(permissions: frozenset[str], now: Need) -> None:
 
 def _draft(name: str, permissions: frozenset[str], roles: Iterable[RoleRow]) -> RoleDraft:
     """With the strictest limits of the `roles` that it takes the place of."""
-    strictest: dict[int, RateLimit] = {}
-    for limit in (limit for role in roles for limit in role.rate_limits):
-        known = strictest.get(limit.window_s)
-        strictest[limit.window_s] = limit if known is None or limit.requests < known.requests else known
     return RoleDraft(
         name=name,
         description=_DESCRIPTION,
         permissions=tuple(sorted(permissions)),
-        rate_limits=tuple(strictest.values()),
+        rate_limits=strictest(roles),
     )
 
 

@@ -26,6 +26,7 @@ __all__ = ["Explanations", "Reading"]
 
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
 _AT_ONCE: Final = 200
+_WRONG_UNIT: Final = frozenset({"business_unit_missing", "business_unit_not_allowed", "business_unit_not_separable"})
 
 
 class Reading(Protocol):
@@ -80,7 +81,9 @@ class Explanations:
         principal = _as_far_as_seen(asker.principal, actor, subject)
         found = explain(principal, match, self._rules(), facts, asker.invalid)
         granting: tuple[GrantingRole, ...] = ()
-        if found.missing is not None:
+        held = found.missing in asker.principal.grants or found.missing in asker.principal.scoped
+        # Whoever holds it somewhere asks for another unit, not for another role.
+        if found.missing is not None and not (held and found.reason in _WRONG_UNIT):
             granting = self._roles_that_grant(found.missing, asker.principal, snapshot)
         return ExplanationView(
             decision=found.decision,

@@ -16,7 +16,7 @@ from hatchpay.access.route_check import Operation, RouteFindings, check_routes, 
 from hatchpay.access.routes import METHODS, RouteTable
 from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.control.routes import CONTROL_ROUTES
-from hatchpay.errors import SettingsError
+from hatchpay.errors import InvalidInput, SettingsError
 from hatchpay.settings import Settings
 
 __all__ = ["check", "derive_routes", "describe_api", "operations_of"]
@@ -25,7 +25,9 @@ _OWN: Final = RouteTable(CONTROL_ROUTES)
 
 
 def derive_routes(api: str, over: Path | None) -> str:
-    """A route table for `api`, as TOML, without what `hatchpay serve` would refuse. Raises SettingsError.
+    """A route table for `api`, as TOML, without what `hatchpay serve` would refuse.
+
+    Raises SettingsError, and InvalidInput where nothing is left.
 
     Left out are calls that HatchPay's own could be meant by, and what an application keeps out of its document.
     """
@@ -36,6 +38,8 @@ def derive_routes(api: str, over: Path | None) -> str:
     derived = catalogue.build([one for one in permissions if one.name in needed], kept)
     if over is not None:
         derived = overridden(derived, read_catalogue(over))
+    if clashing and not derived.routes.routes:
+        raise InvalidInput("there is nothing to list: HatchPay's own calls are left out")
     return catalogue.dump(derived.permissions, derived.routes.routes)
 
 

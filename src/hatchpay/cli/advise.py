@@ -9,10 +9,13 @@ import typer
 
 from hatchpay.cli.options import Tenant
 from hatchpay.cli.output import Output
+from hatchpay.cli.role_names import role_ids
 from hatchpay.cli.session import Session, command
+from hatchpay.errors import Conflict
 
 if TYPE_CHECKING:
-    from hatchpay.admin.advice_views import AdviceOverview, KeyAdvice, RoleAdvice
+    from hatchpay.admin.advice_views import AdviceOverview, AppliedAdvice, KeyAdvice, RoleAdvice
+    from hatchpay.admin.views import Actor
 
 __all__ = ["register"]
 
@@ -24,7 +27,9 @@ def register(app: typer.Typer) -> None:
         key: Annotated[str | None, typer.Option("--key", metavar="ID", help="Advise on this key.")] = None,
         role: Annotated[
             str | None,
-            typer.Option("--role", metavar="ID", help="Advise on this role; with --key and --apply, attach it."),
+            typer.Option(
+                "--role", metavar="ROLE", help="Advise on this role, name or id; with --key and --apply, attach it."
+            ),
         ] = None,
         days: Annotated[
             int, typer.Option("--days", metavar="N", min=1, max=365, help="How many days of the record to look at.")
@@ -49,7 +54,7 @@ def register(app: typer.Typer) -> None:
                 of_key = local.advice.of_key(actor, key, days)
                 _show_one(session.out, of_key, dict.fromkeys(of_key.used_by_this_key_only, of_key.name))
             elif role is not None:
-                of_role = local.advice.of_role(actor, role, days)
+                of_role = local.advice.of_role(actor, role_ids(local, actor, [role])[0], days)
                 only = {one.permission: one.key_name for one in of_role.used_by_one_key_only}
                 _show_one(session.out, of_role, only)
             else:
@@ -61,11 +66,20 @@ def _apply(session: Session, tenant: str | None, key: str | None, role: str | No
     from hatchpay.admin.advice_views import AdviceWish
 
     if key is None and role is None:
-        raise typer.BadParameter("say to what: --key ID or --role ID.", param_hint="--apply")
-    wish = AdviceWish(key_id=key, role_id=role, days=days, force=force)
+        raise typer.BadParameter("say to what: --key ID or --role ROLE.", param_hint="--apply")
     with session.local() as local:
         tenant_id = session.tenant_id(local, tenant)
-        done = local.act("advise", tenant_id, lambda actor: local.advice.apply(actor, wish))
+
+        def take_away(actor: Actor) -> AppliedAdvice:
+            role_id = None if role is None else role_ids(local, actor, [role])[0]
+            return local.advice.apply(actor, AdviceWish(key_id=key, role_id=role_id, days=days, force=force))
+
+        try:
+            done = local.act("advise", tenant_id, take_away)
+        except Conflict as error:
+            if error.code != "observation_too_short":
+                raise
+            raise Conflict(f"{error.detail}; --force applies it anyway", code="observation_too_short") from None
     if session.out.as_json:
         session.out.document(done)
         return

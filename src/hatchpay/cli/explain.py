@@ -92,13 +92,20 @@ def register(app: typer.Typer) -> None:
                 found = local.explain(tenant_id, question, routes)
             except NotFound as error:
                 # Whom nobody knows is wrong input, and must not look like a denial.
-                raise typer.BadParameter(f"{error.detail}.") from None
+                raise typer.BadParameter(_unknown(principal, error)) from None
         if session.out.as_json:
             session.out.document(found)
         else:
             _print(session.out, found)
         if found.decision == "deny":
             raise typer.Exit(FAILED)
+
+
+def _unknown(principal: str, error: NotFound) -> str:
+    if error.code != "principal_unknown":
+        return f"{error.detail}."
+    key = "" if principal.startswith("user:") else "there is no key of this id, and "
+    return f"{key}no user of this id has called; for a user, say --role and --issuer-id."
 
 
 def _print(out: Output, found: ExplanationView) -> None:

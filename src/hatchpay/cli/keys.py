@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -11,15 +11,25 @@ from hatchpay.admin.views import Actor, KeyChanges, KeyView, NewKey
 from hatchpay.cli import options
 from hatchpay.cli.options import Tenant
 from hatchpay.cli.paging import everything
-from hatchpay.cli.ports import Local
+from hatchpay.cli.role_names import role_ids
 from hatchpay.cli.session import Session, command
-from hatchpay.errors import NotFound
+from hatchpay.errors import InvalidInput
+from hatchpay.identity.principal import RateLimit
+
+if TYPE_CHECKING:
+    from hatchpay.admin.versions import IfMatch
 
 __all__ = ["app"]
 
 app: Final = typer.Typer(help="API keys: make, read, limit, rotate and end them.")
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]
+RateLimits = Annotated[
+    list[RateLimit] | None,
+    typer.Option(
+        "--rate-limit", metavar="REQUESTS/SECONDS", parser=options.rate_limit, help="Such as 100/60; repeatable."
+    ),
+]
 
 
 class Environment(StrEnum):
@@ -47,6 +57,7 @@ def create(
         list[str] | None, typer.Option("--cidr", metavar="NETWORK", help="Works from there only; repeatable.")
     ] = None,
     metadata: Annotated[list[str] | None, typer.Option("--metadata", metavar="NAME=VALUE", help="Repeatable.")] = None,
+    rate_limit: RateLimits = None,
 ) -> None:
     """Make a key, which is shown this once. It may do nothing until it has a role."""
     wanted = NewKey(
@@ -58,6 +69,7 @@ def create(
         business_unit_ids=tuple(business_unit) if business_unit else None,
         allowed_cidrs=tuple(cidr) if cidr else None,
         metadata=options.pairs(metadata or ()),
+        rate_limits=tuple(rate_limit or ()),
     )
     with session.local() as local:
         tenant_id = session.tenant_id(local, tenant)
@@ -97,12 +109,23 @@ def roles(
     session: Session,
     key_id: KeyId,
     role: Annotated[list[str] | None, typer.Argument(metavar="[ROLE]...", help="Names or ids.")] = None,
+    business_unit: Annotated[
+        list[str] | None,
+        typer.Option("--business-unit", metavar="ID", help="Attach these roles for it only; repeatable."),
+    ] = None,
+    whole_tenant: Annotated[
+        bool, typer.Option("--whole-tenant", help="Also those that are held for chosen business units now.")
+    ] = False,
     none: Annotated[bool, typer.Option("--none", help="Detach all.")] = False,
     tenant: Tenant = None,
 ) -> None:
     """Replace the roles of a key; without any ROLE, show them."""
     if role and none:
         raise typer.BadParameter("give roles or --none, not both.", param_hint="--none")
+    if business_unit and whole_tenant:
+        raise typer.BadParameter("give --business-unit or --whole-tenant, not both.", param_hint="--whole-tenant")
+    if not role and (business_unit or whole_tenant):
+        raise typer.BadParameter("say which roles to attach.", param_hint="[ROLE]...")
     with session.local() as local:
         tenant_id = session.tenant_id(local, tenant)
         if not (role or none):
@@ -110,9 +133,32 @@ def roles(
             return
 
         def replace(actor: Actor) -> KeyView:
-            return local.keys.set_roles(actor, key_id, _role_ids(local, actor, role or []))
+            wanted = role_ids(local, actor, role or [])
+            expected = None
+            if not (business_unit or whole_tenant):
+                expected = _refuse_widening(local.keys.get(actor, key_id), wanted)
+            units = dict.fromkeys(wanted, tuple(business_unit)) if business_unit else {}
+            return local.keys.set_roles(actor, key_id, wanted, units, expected)
 
         session.out.one(local.act("keys roles", tenant_id, replace))
+
+
+@command(app, "limit")
+def limit(
+    session: Session,
+    key_id: KeyId,
+    rate_limit: RateLimits = None,
+    none: Annotated[bool, typer.Option("--none", help="Lift all.")] = False,
+    tenant: Tenant = None,
+) -> None:
+    """Replace the key's own rate limits, which go beside those of its roles."""
+    if bool(rate_limit) == none:
+        raise typer.BadParameter("give either --rate-limit or --none.", param_hint="--rate-limit")
+    changes = KeyChanges(rate_limits=tuple(rate_limit or ()))
+    with session.local() as local:
+        tenant_id = session.tenant_id(local, tenant)
+        key = local.act("keys limit", tenant_id, lambda actor: local.keys.update(actor, key_id, changes))
+    session.out.one(key)
 
 
 @command(app, "disable")
@@ -164,11 +210,15 @@ def _set_status(session: Session, tenant: str | None, key_id: str, status: Liter
     session.out.one(key)
 
 
-def _role_ids(local: Local, actor: Actor, wanted: list[str]) -> tuple[str, ...]:
-    """Raises NotFound for what is neither the id nor the name of a role of the tenant."""
-    known = everything(lambda limit, cursor: local.roles.list(actor, limit, cursor))
-    by_text = {role.name: role.id for role in known} | {role.id: role.id for role in known}
-    for text in wanted:
-        if text not in by_text:
-            raise NotFound(f"there is no role {text!r} in this tenant; hatchpay roles list shows them")
-    return tuple(by_text[text] for text in wanted)
+def _refuse_widening(key: KeyView, wanted: tuple[str, ...]) -> IfMatch:
+    """Returns the key that was looked at, as a condition for changing it. Raises InvalidInput."""
+    # Behind it is all of the directory, which no help text needs.
+    from hatchpay.admin.versions import IfMatch
+
+    for role in key.roles:
+        if role.id in wanted and role.business_unit_ids is not None:
+            raise InvalidInput(
+                f"the key holds role {role.name!r} for chosen business units only: name them with --business-unit, "
+                "or give --whole-tenant"
+            )
+    return IfMatch(frozenset({key.etag}))

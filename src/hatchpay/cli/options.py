@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from hatchpay.clock import parse_time
+from hatchpay.identity.principal import RateLimit
 
 __all__ = [
     "Config",
@@ -23,6 +24,7 @@ __all__ = [
     "microseconds",
     "moment",
     "pairs",
+    "rate_limit",
     "sequence",
     "status",
 ]
@@ -50,6 +52,7 @@ Tenant = Annotated[
 _METHOD: Final = re.compile(r"[A-Za-z]{1,20}\Z")
 _STATUS: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)\Z")
 _MILLISECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?\Z")
+_RATE: Final = re.compile(r"([1-9][0-9]{0,9})/([1-9][0-9]{0,6})\Z")
 _SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,17}\Z")
 
 
@@ -88,6 +91,13 @@ def microseconds(text: str) -> int:
     if not _MILLISECONDS.match(text):
         raise typer.BadParameter("milliseconds are a number from 0 on, with at most three decimals.")
     return int(Decimal(text) * 1000)
+
+
+def rate_limit(text: str) -> RateLimit:
+    parts = _RATE.match(text)
+    if parts is None:
+        raise typer.BadParameter("a rate limit is requests/seconds, such as 100/60.")
+    return RateLimit(int(parts[1]), int(parts[2]))
 
 
 def sequence(text: str) -> int:

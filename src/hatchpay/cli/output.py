@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 import typer
 
-from hatchpay.admin.views import CreatedKey, RoleReference
+from hatchpay.admin.views import CreatedKey, RateLimitView, RoleReference
 
 __all__ = ["BROKEN_PIPE", "Output", "printable", "write"]
 
@@ -97,7 +97,9 @@ def text(value: object) -> str:
             return "yes" if value else "no"
         case RoleReference():
             units = value.business_unit_ids
-            return value.name if units is None else f"{value.name} (in {len(units)} business units)"
+            return value.name if units is None else f"{value.name} (in {' and '.join(units) or 'no business unit'})"
+        case RateLimitView():
+            return f"{value.requests} per {value.window_seconds} s"
         case tuple() | list():
             return ", ".join(map(text, value)) or "-"
         case dict():

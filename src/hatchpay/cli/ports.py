@@ -170,8 +170,9 @@ class Ports(msgspec.Struct, frozen=True):
     """`serve` runs until it is told to stop and hands `announce` a line per address; see app.serve.
 
     `derive_routes` gives the text of a route table for an API, a file or module:attribute, with the entries of another
-    table going before; `check_routes` compares the API with its table. Both raise SettingsError. `test_policies` runs
-    the cases of a file on the policies given, in the folder given, or named in it; see app.policy_tests.
+    table going before; `check_routes` compares the API with its table. Both raise SettingsError; the first
+    InvalidInput where nothing is left to list. `test_policies` runs the cases of a file on the policies given, in the
+    folder given, or named in it; see app.policy_tests.
     """
 
     open_local: OpenLocal

@@ -14,8 +14,8 @@ from hatchpay.cli import options
 from hatchpay.cli.errors import FAILED
 from hatchpay.cli.options import Tenant
 from hatchpay.cli.output import Output
-from hatchpay.cli.paging import everything
 from hatchpay.cli.ports import Local
+from hatchpay.cli.role_names import role_ids
 from hatchpay.cli.session import Session, command
 from hatchpay.errors import HatchPayError, InvalidInput
 
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _UNKNOWN_ROUTES: Final = "route_no_longer_listed"
+_OPTIONS: Final = {
+    "change.key_id": "--key",
+    "change.role_ids": "--roles",
+    "change.role_id": "--role",
+    "change.permissions": "--permissions",
+    "change.policy": "--policy",
+    "change.policy.name": "--policy",
+    "change.policy.text": "--policy",
+    "from": "--from",
+}
+"""By the field that a refusal names."""
 
 
 def register(app: typer.Typer) -> None:
@@ -90,18 +101,12 @@ def _change(
 
     match wanted:
         case (str() as key, str() as roles, None, None, None):
-            by_name = _roles_by_name(local, actor)
-            return KeyRoles(key, tuple(by_name.get(text, text) for text in _parts(roles)))
+            return KeyRoles(key, role_ids(local, actor, _parts(roles)))
         case (None, None, str() as role, str() as permissions, None):
-            return RolePermissions(_roles_by_name(local, actor).get(role, role), _parts(permissions))
+            return RolePermissions(role_ids(local, actor, [role])[0], _parts(permissions))
         case (None, None, None, None, (name, file)):
             return PolicyText(name, _content(file))
     raise typer.BadParameter("give exactly one: --key with --roles, --role with --permissions, or --policy.")
-
-
-def _roles_by_name(local: Local, actor: Actor) -> dict[str, str]:
-    roles = everything(lambda limit, cursor: local.roles.list(actor, limit, cursor))
-    return {role.name: role.id for role in roles}
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -174,4 +179,5 @@ def _failing_as_input() -> Iterator[None]:
     try:
         yield
     except HatchPayError as error:
-        raise InvalidInput(error.detail, code=error.code, field=error.field) from None
+        field = error.field and _OPTIONS.get(error.field, error.field)
+        raise InvalidInput(error.detail, code=error.code, field=field, line=error.line, column=error.column) from None

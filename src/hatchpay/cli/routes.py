@@ -67,7 +67,7 @@ def check(
             "Listed, and not served": found.unserved,
             "Listed, and HatchPay serves this itself": found.clashes,
             "Permissions that no route needs": found.unused_permissions,
-            "Both fit one path; the literal wins": [" and ".join(pair) for pair in found.overlaps],
+            "Both fit one path": [f"{winner}, which wins, and {other}" for winner, other in found.overlaps],
         }
         for title, items in groups.items():
             if items:

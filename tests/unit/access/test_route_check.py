@@ -51,7 +51,7 @@ def test_templates_that_one_path_fits_both_are_named_and_deserve_no_more_than_a_
         [Operation(route.template, route.method) for route in both.routes.routes],
         NONE,
     )
-    assert found.overlaps == (("GET /orders/{id}", "GET /orders/latest"),)
+    assert found.overlaps == (("GET /orders/latest", "GET /orders/{id}"),)
     assert found.clean
 
 

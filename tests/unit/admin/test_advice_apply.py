@@ -238,6 +238,46 @@ class TestLimitsAndPolicies:
         scene.use_often(key.id, READ, 20)
         assert scene.refused(key_id=key.id, role_id=free.id, force=True).code == "advice_grants_more"
 
+    @pytest.mark.parametrize(
+        ("limits", "code"),
+        [
+            ((RateLimit(5, 60),), "advice_limits_more"),
+            ((RateLimit(10, 60), RateLimit(100, 3600)), "advice_limits_more"),
+            ((RateLimit(11, 60),), "advice_grants_more"),
+            ((RateLimit(1, 3600),), "advice_grants_more"),
+        ],
+    )
+    def test_a_chosen_role_with_other_ones_is_refused(
+        self, scene: Scene, limits: tuple[RateLimit, ...], code: str
+    ) -> None:
+        role = scene.world.role(scene.admin, "limited", READ, CREATE)
+        scene.save_role(role.id, rate_limits=(self.LIMIT,))
+        other = scene.world.role(scene.admin, "other", READ)
+        scene.save_role(other.id, rate_limits=limits)
+        key = scene.world.key(scene.admin, role.id).view
+        scene.use_often(key.id, READ, 20)
+        assert scene.refused(key_id=key.id, role_id=other.id, force=True).code == code
+
+    def test_what_was_not_limited_stays_so(self, scene: Scene) -> None:
+        fitting = scene.world.role(scene.admin, "fitting", READ, CREATE)
+        scene.save_role(fitting.id, rate_limits=(self.LIMIT,))
+        assert scene.refused(key_id=scene.key.id, role_id=fitting.id).code == "advice_limits_more"
+        done = scene.apply(key_id=scene.key.id)
+        assert (done.created, done.role.rate_limits) == (True, ())
+
+    def test_of_two_limits_for_one_window_the_stricter_counts(self, scene: Scene) -> None:
+        names = {"loose": (RateLimit(20, 60), READ, CUSTOMERS), "strict": (self.LIMIT, CREATE)}
+        roles = []
+        for name, (limit, *permissions) in names.items():
+            roles.append(scene.world.role(scene.admin, name, *permissions).id)
+            scene.save_role(roles[-1], rate_limits=(limit,))
+        fitting = scene.world.role(scene.admin, "fitting", READ)
+        scene.save_role(fitting.id, rate_limits=(self.LIMIT,))
+        key = scene.world.key(scene.admin, *roles).view
+        scene.use_often(key.id, READ, 20)
+        done = scene.apply(key_id=key.id, force=True)
+        assert (done.created, done.role.id) == (False, fitting.id)
+
     def test_a_reduced_role_keeps_its_own(self, scene: Scene) -> None:
         role = scene.world.role(scene.admin, "limited", READ, CREATE)
         scene.save_role(role.id, rate_limits=(self.LIMIT,))

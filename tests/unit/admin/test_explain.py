@@ -122,7 +122,17 @@ def test_the_unit_is_read_from_the_body_that_would_be_sent(world: World, shop: S
     bodies = {None: "business_unit_missing", units[0]: "role_grants", units[1]: "business_unit_not_allowed"}
     for unit, reason in bodies.items():
         body = None if unit is None else f'{{"unit": "{unit}"}}'.encode()
-        assert shop.ask(admin, key.view.id, "POST /orders", body).reason == reason
+        found = shop.ask(admin, key.view.id, "POST /orders", body)
+        assert (found.reason, found.roles_that_grant) == (reason, ())
+
+
+def test_to_whoever_holds_it_for_another_unit_no_role_is_recommended(world: World, shop: Shop, admin: Actor) -> None:
+    units = [world.units.create(admin, name, "Europe/Zurich").id for name in ("Zurich", "Basel")]
+    till = world.role(admin, "till", CREATE).id
+    key = world.key(admin).view
+    world.keys.set_roles(admin, key.id, (till,), {till: (units[0],)})
+    found = shop.ask(admin, key.id, "POST /orders", f'{{"unit": "{units[1]}"}}'.encode())
+    assert (found.reason, found.missing, found.roles_that_grant) == ("business_unit_not_allowed", CREATE, ())
 
 
 class TestKeys:

@@ -58,7 +58,12 @@ def test_a_role_is_shown_with_the_evidence_and_reduced(tmp_path: Path, role_id: 
     assert lines[4].startswith("access.roles.read 1 ")
     assert lines[4].endswith("Z Till")
     assert "Proposed role: two: access.roles.read" in lines
-    ended, printed, _ = hatchpay(tmp_path, "--role", role_id, "--apply", "--force", "--json")
+    assert hatchpay(tmp_path, "--role", "two")[0] == 0
+    ended, printed, complaint = hatchpay(tmp_path, "--role", "two", "--apply")
+    assert (ended, printed) == (1, "")
+    assert "1 requests in 0 days, of at least 20 in 7; --force applies it anyway (observation_too_short)" in complaint
+    assert "there is no role 'three'" in hatchpay(tmp_path, "--role", "three", "--apply")[2]
+    ended, printed, _ = hatchpay(tmp_path, "--role", "two", "--apply", "--force", "--json")
     assert (ended, json.loads(printed)["removed"]) == (0, ["access.permissions.read"])
     ended, printed, complaint = hatchpay(tmp_path, "--role", role_id, "--apply", "--force")
     assert (ended, printed) == (1, "")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hatchpay.admin.views import RoleReference
+from hatchpay.admin.views import RateLimitView, RoleReference
 from hatchpay.cli.output import Output, printable, text
 
 HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\r\nforged line", "a\u202eb", "\u2028", "\ud800", "\x00\x7f", "\t"]
@@ -124,7 +124,8 @@ def test_a_list_has_the_envelope_of_the_api(capfd: pytest.CaptureFixture[str]) -
         (0, "0"),
         ((), "-"),
         ((RoleReference("i", "admin"), RoleReference("j", "gl")), "admin, gl"),
-        (RoleReference("i", "admin", ("u", "v")), "admin (in 2 business units)"),
+        ((RateLimitView(100, 60), RateLimitView(1, 1)), "100 per 60 s, 1 per 1 s"),
+        (RoleReference("i", "admin", ("u", "v")), "admin (in u and v)"),
         ({"a": "b"}, "a=b"),
     ],
 )

@@ -22,7 +22,7 @@ from hatchpay.admin.rehearsal_views import (
 from hatchpay.cli.errors import run
 from hatchpay.cli.ports import Local, Ports
 from hatchpay.cli.program import build
-from hatchpay.errors import AuditUnavailable
+from hatchpay.errors import AuditUnavailable, InvalidInput
 from hatchpay.settings import Settings
 
 NOTHING = DifferencesView(0, (), 0)
@@ -60,8 +60,8 @@ class Stage:
         self.done, self.total = 0, 2
         self.rehearsals = self
         self.tenants = SimpleNamespace(find=lambda name: SimpleNamespace(id=f"id of {name}"))
-        role = SimpleNamespace(name="viewer", id="role-1")
-        self.roles = SimpleNamespace(list=lambda *_: SimpleNamespace(data=[role], next_cursor=None))
+        roles = [SimpleNamespace(name="viewer", id="role-1"), SimpleNamespace(name="second", id="r2")]
+        self.roles = SimpleNamespace(list=lambda *_: SimpleNamespace(data=roles, next_cursor=None))
 
     def reader(self, tenant_id: str) -> str:
         return tenant_id
@@ -146,6 +146,34 @@ def test_the_change_is_as_it_was_asked_for(arguments: tuple[str, ...], change: o
     stage = Stage(result())
     assert call(stage, *arguments, "--from", "1970-01-01T00:00:01Z") == 0
     assert stage.asked == [("id of Demo", change, 1_000_000, None)]
+
+
+@pytest.mark.parametrize(
+    "change", [("--key", "k1", "--roles", "viewer,captain"), ("--role", "captain", "--permissions", "")]
+)
+def test_a_role_that_is_not_there_is_named(change: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(Stage(result()), *change) == 2
+    assert "there is no role 'captain' in this tenant; hatchpay roles list shows them" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (
+            InvalidInput("not Cedar", code="policy_invalid", field="change.policy.text", line=3, column=7),
+            "hatchpay: --policy: not Cedar, line 3, column 7 (policy_invalid)\n",
+        ),
+        (
+            InvalidInput("there is no such permission", code="unknown_permission", field="change.permissions"),
+            "hatchpay: --permissions: there is no such permission (unknown_permission)\n",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_change_is_told_with_its_place(
+    refusal: InvalidInput, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert call(Stage(refusal), *CHANGE) == 2
+    assert capfd.readouterr().err == told
 
 
 def test_a_policy_is_read_from_its_file(tmp_path: Any) -> None:
