@@ -101,6 +101,7 @@ class Escalation(RuleBasedStateMachine):
         held=st.one_of(st.just({}), limits),
         is_admin=st.integers(0, 4),
         units=unit_numbers,
+        wide=st.one_of(most_control, st.just([])),
         scope=st.one_of(st.none(), st.tuples(most_control, some_data)),
     )
     def begin(
@@ -110,6 +111,7 @@ class Escalation(RuleBasedStateMachine):
         held: dict[str, Any],
         is_admin: int,
         units: tuple[int, ...] | None,
+        wide: list[str],
         scope: tuple[list[str], list[str]] | None,
     ) -> None:
         world, admin = self.world, self.admin
@@ -133,9 +135,9 @@ class Escalation(RuleBasedStateMachine):
         world.issuers.update(admin, ended.id, IssuerChanges(status="disabled"))
         first = world.key(admin, **self.translated(held))
         # What the attacker holds for some units only, it may hold in part for the whole tenant as well.
-        wide = world.role(admin, "wide", *(control[::2] if is_admin else []), *data[:1]).id
+        beside = world.role(admin, "beside", *wide, *data[:1]).id
         chosen = {} if units is None else {role_id: tuple(self.units[number] for number in units)}
-        world.keys.set_roles(admin, first.view.id, (role_id, wide), chosen)
+        world.keys.set_roles(admin, first.view.id, (role_id, beside), chosen)
         credential = first.key
         if scope is not None:
             mine = world.proven(credential).principal.held
@@ -162,7 +164,7 @@ class Escalation(RuleBasedStateMachine):
     def attach_all_for(self, by: int, units: tuple[int, ...] | None) -> None:
         """Every role that a key holds, for these units and no others."""
         ids = () if units is None else tuple(self.units[number] for number in units)
-        for view in self.world.keys.list(self.admin, 200).data:
+        for view in reversed(self.world.keys.list(self.admin, 200).data):
             held = tuple(role.id for role in view.roles)
             call = partial(self.world.keys.set_roles, key_id=view.id, role_ids=held)
             self.attempt(partial(call, business_unit_ids=dict.fromkeys(held, ids) if ids else {}), by)

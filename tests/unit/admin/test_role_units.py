@@ -10,6 +10,7 @@ import pytest
 from tests.support.directory import World
 from tests.support.issuer import FakeIssuer
 
+from hatchpay.admin.token_views import IssuerChanges
 from hatchpay.admin.views import Actor, CreatedKey, KeyChanges, NewKey, Onboarded, RoleDraft
 from hatchpay.errors import Conflict, Forbidden, HatchPayError, InvalidInput
 from hatchpay.identity.issuer import ClaimsMapping
@@ -333,7 +334,10 @@ class TestManagersOfUnits:
         world.keys.set_roles(admin, key.view.id, (role,), {role: (scene.a,)})
         caller = world.caller(key.key)
         refused(partial(world.trust, caller, world.issuer("https://other.test")), world)
+        world.keys.set_roles(admin, key.view.id, (role, world.role(admin, "all reads", READ).id), {role: (scene.a,)})
+        refused(partial(world.trust, caller, world.issuer("https://other.test"), READ), world)
         refused(lambda: world.issuers.delete(caller, trusted.id), world)
+        refused(lambda: world.issuers.update(caller, trusted.id, IssuerChanges(status="disabled")), world)
         refused(lambda: world.units.create(caller, "C", "UTC"), world)
 
     def test_it_edits_a_role_that_is_attached_in_its_units_only(self, scene: Scene) -> None:

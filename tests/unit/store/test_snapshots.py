@@ -96,6 +96,23 @@ def test_a_role_for_chosen_units_grants_there_what_no_other_grants_everywhere(wo
         principal.scoped[read]["x"] = "y"  # type: ignore[index]
 
 
+def test_keys_of_the_same_roles_share_grants_only_where_their_units_are_the_same(world: World, admin: Actor) -> None:
+    one, two = (world.units.create(admin, name, "UTC").id for name in ("one", "two"))
+    role = world.role(admin, "reader", "shop.orders.read").id
+    held = [({role: (one,)}, {one}), ({role: (two,)}, {two}), ({role: (one, two)}, {one, two}), ({}, set())]
+    keys = []
+    for scopes, units in held:
+        keys.append((world.key(admin).view.id, units))
+        world.keys.set_roles(admin, keys[-1][0], (role,), scopes)
+
+    world.snapshots.refresh()
+
+    for key_id, units in keys:
+        principal = world.snapshots.current.keys[encode_id(key_id)].principal
+        assert principal.scoped.get("shop.orders.read", {}).keys() == units
+        assert ("shop.orders.read" in principal.grants) is not bool(units)
+
+
 def test_units_are_published_with_their_state_by_tenant(world: World, admin: Actor, demo: Onboarded) -> None:
     unit = world.units.create(admin, "unit", "Europe/Zurich").id
     for change, expected in (
