@@ -143,7 +143,7 @@ def allowed_by(snapshots: DirectorySnapshots, town: Town, record: Record) -> boo
     if not principal.may(route.permission or ""):
         return False
     mine = principal.limits.business_unit_ids
-    if mine is None or (route.unit is not None and route.unit.place == "handler"):
+    if mine is None or route.names_unit_in("handler"):
         return True
     return route.unit is not None and record.business_unit_id in mine
 
