@@ -154,22 +154,26 @@ def test_a_user_of_a_trusted_issuer_is_known_by_their_last_request(
 ) -> None:
     with serving_issuer(audience="https://explained.test") as issuer, trusting.client() as client:
         made = trust(house, issuer, [READ], claims={"roles": "roles"})
-        assert house.client.post(EXPLAIN, json=_asked("user:ada")).json()["code"] == "principal_unknown"
-        headers = bearer(issuer.token(sub="ada", roles=["viewer", "stranger"]))
+        assert house.client.post(EXPLAIN, json=_asked("user:explained-ada")).json()["code"] == "principal_unknown"
+        headers = bearer(issuer.token(sub="explained-ada", roles=["viewer", "stranger"]))
         for method, path in (("GET", TRANSACTIONS), ("GET", "/roles"), ("POST", f"{TRANSACTIONS}/x/complete")):
             answer = client.request(method, path, headers=headers)
             record = house.record(answer.headers["hatchpay-request-id"])
             assert record is not None
-            found = explain(house, "ada", method, path)
+            found = explain(house, "explained-ada", method, path)
             assert decided(found) == decided(record)
         hypothetical = {"roles": [], "issuer_id": made["id"]}
         assert explain(house, "bob", "GET", TRANSACTIONS, context=hypothetical)["missing"] == READ
-        assert neighbour.client.post(EXPLAIN, json=_asked("user:ada")).status_code == 404
+        assert neighbour.client.post(EXPLAIN, json=_asked("user:explained-ada")).status_code == 404
         house.client.patch(f"/v1/auth/issuers/{made['id']}", json={"status": "disabled"})
         answer = client.get(TRANSACTIONS, headers=headers)
         record = house.record(answer.headers["hatchpay-request-id"])
         assert record is not None
-        assert record["reason"] == explain(house, "ada", "GET", TRANSACTIONS)["reason"] == "token_issuer_disabled"
+        assert (
+            record["reason"]
+            == explain(house, "explained-ada", "GET", TRANSACTIONS)["reason"]
+            == "token_issuer_disabled"
+        )
 
 
 def _asked(principal: str) -> dict[str, Any]:

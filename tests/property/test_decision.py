@@ -130,6 +130,9 @@ def reference(world: World, asked: Request) -> Outcome:
     scope = None if None in scopes else frozenset[int]().union(*(one for one in scopes if one is not None))
     if world.own_units is not None:
         scope = world.own_units if scope is None else scope & world.own_units
+        if not scope:
+            # Held for units only, none of which are the key's: held nowhere.
+            return "deny", "permission_missing"
     unit = asked.unit if separable else None
     if scope is not None:
         if not separable:
