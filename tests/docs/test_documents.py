@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from docs.generate import REFERENCE, reference
-from tests.support.server import ROOT, hatchpay, onboard, serving
+from tests.support.server import ROOT, Server, hatchpay, onboard, serving
 
 from hatchpay.access.policy_check import Vocabulary, check
 from hatchpay.access.route_form import parse_fields, parse_unit
@@ -98,35 +98,34 @@ Server(uvicorn.Config(app, port=0, log_level="warning")).run()
     assert greeted.headers["HatchPay-Request-Id"] in history
 
 
+def pasted(file: str, server: Server, key: str) -> str:
+    """What the example prints that the README shows, pasted with an admin key at hand."""
+    done = subprocess.run(
+        ["bash", "-e", file],
+        cwd=ROOT,
+        env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_token_of_the_readme_does_what_its_scope_says_until_it_is_revoked(tmp_path: Path) -> None:
     key = onboard(tmp_path / "var")["api_key"]["key"]
     with serving(tmp_path / "var") as server:
-        pasted = subprocess.run(
-            ["bash", "-e", "examples/tokens.sh"],
-            cwd=ROOT,
-            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
-            text=True,
-            capture_output=True,
-        )
-    assert pasted.returncode == 0, pasted.stderr
-    assert pasted.stdout.splitlines() == ["roles 200", "keys 403", "revoked 401"]
+        printed = pasted("examples/tokens.sh", server, key)
+    assert printed.splitlines() == ["roles 200", "keys 403", "revoked 401"]
 
 
 def test_the_question_of_the_readme_leads_to_the_smallest_role_that_will_do(tmp_path: Path) -> None:
     made = onboard(tmp_path / "var")["api_key"]
     with serving(tmp_path / "var") as server:
-        pasted = subprocess.run(
-            ["bash", "-e", "examples/explain.sh"],
-            cwd=ROOT,
-            env={**os.environ, "URL": server.url, "ADMIN_KEY": made["key"]},
-            text=True,
-            capture_output=True,
-        )
+        printed = pasted("examples/explain.sh", server, made["key"])
         options = ("--routes", "examples/payments_api/routes.toml")
         path = "/v1/payment-proxy/transactions"
         beside = hatchpay(tmp_path / "var", "explain", made["id"], "GET", path, *options)
-    assert pasted.returncode == 0, pasted.stderr
-    denied, allowed = (json.loads(text + "}") for text in pasted.stdout.split("\n}")[:2])
+    denied, allowed = (json.loads(text + "}") for text in printed.split("\n}")[:2])
     assert (denied["decision"], denied["missing"]) == ("deny", "payment-proxy.transactions.read")
     assert denied["roles_that_grant"][0]["name"] == "viewer"
     assert (allowed["decision"], allowed["rule"]) == ("allow", "role:viewer")
@@ -136,15 +135,8 @@ def test_the_question_of_the_readme_leads_to_the_smallest_role_that_will_do(tmp_
 def test_the_least_privilege_of_the_readme_leaves_what_was_used(tmp_path: Path) -> None:
     key = onboard(tmp_path / "var")["api_key"]["key"]
     with serving(tmp_path / "var") as server:
-        pasted = subprocess.run(
-            ["bash", "-e", "examples/least_privilege.sh"],
-            cwd=ROOT,
-            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
-            text=True,
-            capture_output=True,
-        )
-    assert pasted.returncode == 0, pasted.stderr
-    assert pasted.stdout.splitlines() == [
+        printed = pasted("examples/least_privilege.sh", server, key)
+    assert printed.splitlines() == [
         "['access.roles.read', 'payment-proxy.transactions.read']",
         "2",
         "roles 200",
@@ -155,15 +147,8 @@ def test_the_least_privilege_of_the_readme_leaves_what_was_used(tmp_path: Path) 
 def test_the_limit_of_the_readme_lets_three_requests_through(tmp_path: Path) -> None:
     key = onboard(tmp_path / "var")["api_key"]["key"]
     with serving(tmp_path / "var") as server:
-        pasted = subprocess.run(
-            ["bash", "-e", "examples/limits.sh"],
-            cwd=ROOT,
-            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
-            text=True,
-            capture_output=True,
-        )
-    assert pasted.returncode == 0, pasted.stderr
-    lines = [line.split(" ") for line in pasted.stdout.splitlines()]
+        printed = pasted("examples/limits.sh", server, key)
+    lines = [line.split(" ") for line in printed.splitlines()]
     assert [(line[0], line[1].rpartition(";")[0]) for line in lines] == [
         ("200", '"key";r=2'),
         ("200", '"key";r=1'),
@@ -176,15 +161,8 @@ def test_the_limit_of_the_readme_lets_three_requests_through(tmp_path: Path) -> 
 def test_the_policy_of_the_readme_forbids_until_it_is_deleted(tmp_path: Path) -> None:
     key = onboard(tmp_path / "var")["api_key"]["key"]
     with serving(tmp_path / "var") as server:
-        pasted = subprocess.run(
-            ["bash", "-e", "examples/policies.sh"],
-            cwd=ROOT,
-            env={**os.environ, "URL": server.url, "ADMIN_KEY": key},
-            text=True,
-            capture_output=True,
-        )
-    assert pasted.returncode == 0, pasted.stderr
-    refused, allowed = pasted.stdout.splitlines()
+        printed = pasted("examples/policies.sh", server, key)
+    refused, allowed = printed.splitlines()
     assert '"code":"policy_forbids"' in refused
     assert (refused.split()[-1], allowed) == ("403", "200")
 

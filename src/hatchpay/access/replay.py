@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from hatchpay.access.decision import Decision, scope_of
-from hatchpay.access.engine import conclude, decide
+from hatchpay.access.engine import conclude, decide, decide_network
 from hatchpay.access.recorded import (
     ReadFields,
     Recorded,
@@ -29,7 +29,6 @@ from hatchpay.access.recorded import (
 from hatchpay.access.routes import Match, Route, RouteTable
 from hatchpay.access.rules import FieldValue, Rules
 from hatchpay.identity.issuer import grants_of
-from hatchpay.identity.networks import allow
 from hatchpay.identity.ports import IssuerEntry, KeyEntry, Snapshot
 from hatchpay.identity.principal import Limits, Principal, TokenUse
 from hatchpay.tokens.apikey import encode_id
@@ -144,7 +143,7 @@ class Comparison:
         return self._compared(_Case(record, match, before, after), _NO_FIELDS)
 
     def _exactly(self, case: _Case) -> Verdict:
-        if not allow(case.before.limits.networks, case.record.client_ip):
+        if decide_network(case.before, case.match, case.record.client_ip) is not None:
             return _skip("network_not_allowed")
         if not self._concerns(case.match.route.permission or ""):
             return self._compared(case, _NO_FIELDS)

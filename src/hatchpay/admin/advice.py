@@ -18,22 +18,22 @@ from hatchpay.access.permission import by_name
 from hatchpay.admin import advice_apply, checks
 from hatchpay.admin.advice_present import key_advice, overview, role_advice
 from hatchpay.admin.advice_views import AdviceOverview, AdviceWish, AppliedAdvice, KeyAdvice, RoleAdvice
+from hatchpay.admin.keys import is_visible, visible_key
 from hatchpay.admin.observe import Visible, observe, observe_since
+from hatchpay.admin.paging import every
 from hatchpay.admin.ports import Directory, DirectoryView
 from hatchpay.admin.views import Actor
-from hatchpay.admin.work import Changes, found, within_units
+from hatchpay.admin.work import Changes, found
 from hatchpay.audit.ports import Replay, UsageReader
 from hatchpay.audit.record import Record
 from hatchpay.clock import Clock
 from hatchpay.errors import InvalidInput
-from hatchpay.identity.principal import Limits
 from hatchpay.ids import IdSource
 
 __all__ = ["DEFAULT_DAYS", "MAX_DAYS", "Advice"]
 
 DEFAULT_DAYS: Final = 30
 MAX_DAYS: Final = 365
-_PAGE: Final = 500
 _SLOWEST_US: Final = 60_000_000
 """Requests that take longer than this may be recorded after the first walk without being seen by the second."""
 
@@ -61,11 +61,11 @@ class Advice:
         checks.identifier(key_id, "key_id")
         _check(days)
         with self._reading(actor) as view:
-            _visible_key(view, actor, key_id)
+            visible_key(view, actor, key_id)
         observation = self._observed(actor, days)
         usage = self._usage.usage([key_id])
         with self._reading(actor) as view:
-            key = _visible_key(view, actor, key_id)
+            key = visible_key(view, actor, key_id)
             name = advice_apply.free_name(view, key.tenant_id, key.name)
             return key_advice(key, _all_roles(view, key.tenant_id), by_name(view.catalogue()), observation, usage, name)
 
@@ -78,7 +78,7 @@ class Advice:
         observation = self._observed(actor, days)
         with self._reading(actor) as view:
             role = found(view.role(tenant_id, role_id), "role")
-            keys = [key for key in view.keys_holding([role_id]) if _is_visible(actor.principal.limits, key)]
+            keys = [key for key in view.keys_holding([role_id]) if is_visible(actor, key)]
             name = advice_apply.free_name(view, tenant_id, role.name) if role.builtin else role.name
             return role_advice(role, keys, _all_roles(view, tenant_id), observation, name)
 
@@ -148,31 +148,21 @@ def _counts(units: frozenset[str], key_ids: frozenset[str], record: Record) -> b
     return unit in units if unit is not None else record.key_id in key_ids
 
 
-def _is_visible(limits: Limits, key: KeyRow) -> bool:
-    return within_units(limits, key.business_unit_ids)
-
-
-def _visible_key(view: DirectoryView, actor: Actor, key_id: str) -> KeyRow:
-    key = found(view.key(actor.principal.tenant_id, key_id), "API key")
-    return found(key if _is_visible(actor.principal.limits, key) else None, "API key")
-
-
 def _visible_keys(view: DirectoryView, actor: Actor) -> list[KeyRow]:
-    every: list[KeyRow] = []
-    last: str | None = None
-    while rows := view.keys(actor.principal.tenant_id, _PAGE, last):
-        every += [key for key in rows if _is_visible(actor.principal.limits, key)]
-        last = rows[-1].id
-    return every
+    keys = every(partial(view.keys, actor.principal.tenant_id), _key_id)
+    return [key for key in keys if is_visible(actor, key)]
 
 
 def _all_roles(view: DirectoryView, tenant_id: str) -> dict[str, RoleRow]:
-    every: dict[str, RoleRow] = {}
-    last: str | None = None
-    while rows := view.roles(tenant_id, _PAGE, last):
-        every |= {role.id: role for role in rows}
-        last = rows[-1].id
-    return every
+    return {role.id: role for role in every(partial(view.roles, tenant_id), _role_id)}
+
+
+def _role_id(role: RoleRow) -> str:
+    return role.id
+
+
+def _key_id(key: KeyRow) -> str:
+    return key.id
 
 
 def _check(days: int) -> None:

@@ -40,6 +40,7 @@ MAX_RATE_LIMITS: Final = 5
 """How many a key, or a role, has at most."""
 
 _LONGEST_URL: Final = 2048
+_MAX_ROLES: Final = 200
 # The last microsecond that RFC 3339 can write.
 _LAST_US: Final = 253_402_300_799_999_999
 
@@ -90,6 +91,14 @@ def rate_limits(value: tuple[RateLimit, ...]) -> tuple[RateLimit, ...]:
     if len({limit.window_s for limit in value}) < len(value):
         raise InvalidInput("two rate limits have the same window", code="duplicate_window", field="rate_limits")
     return tuple(sorted(value, key=lambda limit: limit.window_s))
+
+
+def role_ids(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > _MAX_ROLES:
+        raise InvalidInput(f"a key holds at most {_MAX_ROLES} roles", field="role_ids")
+    for role_id in value:
+        identifier(role_id, "role_ids")
+    return distinct(value, "role_ids", "duplicate_role")
 
 
 def grace(seconds: int) -> int:

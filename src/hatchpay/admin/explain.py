@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 
-from hatchpay.access.directory import RoleRow
 from hatchpay.access.explain import Facts, Subject, Target, explain
 from hatchpay.access.routes import Match, RouteTable
 from hatchpay.access.rules import Rules
 from hatchpay.admin.askers import find_asker
 from hatchpay.admin.explain_views import ExplanationView, GrantingRole, Question
+from hatchpay.admin.paging import every
 from hatchpay.admin.ports import Directory
 from hatchpay.admin.views import Actor
 from hatchpay.audit.ports import History
@@ -25,7 +26,6 @@ from hatchpay.identity.principal import Principal
 __all__ = ["Explanations", "Reading"]
 
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
-_AT_ONCE: Final = 200
 _WRONG_UNIT: Final = frozenset({"business_unit_missing", "business_unit_not_allowed", "business_unit_not_separable"})
 
 
@@ -102,18 +102,13 @@ class Explanations:
             ceiling = frozenset() if trusted is None else trusted.ceiling
         held = {missing, *principal.grants}
         found = []
-        for role in self._roles_of(principal.tenant_id):
+        with self._directory.read() as view:
+            roles = list(every(partial(view.roles, principal.tenant_id), lambda role: role.id))
+        for role in roles:
             given = role.permissions if ceiling is None else role.permissions & ceiling
             if missing in given:
                 found.append(GrantingRole(role.id, role.name, len(given - held)))
         return tuple(sorted(found, key=lambda role: (role.more_permissions, role.name)))
-
-    def _roles_of(self, tenant_id: str) -> Iterator[RoleRow]:
-        with self._directory.read() as view:
-            last: str | None = None
-            while rows := view.roles(tenant_id, _AT_ONCE, last):
-                yield from rows
-                last = rows[-1].id
 
 
 def _as_far_as_seen(principal: Principal, actor: Actor, subject: Subject) -> Principal:

@@ -19,7 +19,7 @@ from hatchpay.access.directory import KeyRow
 from hatchpay.access.rate_limit import loosen
 from hatchpay.admin import checks, secrets, units
 from hatchpay.admin.paging import DEFAULT_LIMIT, chosen, page
-from hatchpay.admin.ports import Directory
+from hatchpay.admin.ports import Directory, DirectoryView
 from hatchpay.admin.present import key_facts, key_view, role_names
 from hatchpay.admin.versions import IfMatch
 from hatchpay.admin.views import Actor, CreatedKey, KeyChanges, KeyView, NewKey, Page
@@ -32,9 +32,8 @@ from hatchpay.ids import IdSource
 from hatchpay.tokens.apikey import Environment, Randomness
 from hatchpay.tokens.digest import Peppers
 
-__all__ = ["Keys", "save_roles"]
+__all__ = ["Keys", "is_visible", "save_roles", "visible_key"]
 
-_MAX_ROLES = 200
 _NO_UNITS: Mapping[str, tuple[str, ...]] = {}
 
 
@@ -104,13 +103,12 @@ class Keys:
             def fetch(count: int, last: str | None) -> Sequence[KeyRow]:
                 return view.keys(tenant_id, count, last)
 
-            return page(chosen(fetch, partial(_is_visible, actor), _id), show, _id, limit, cursor)
+            return page(chosen(fetch, partial(is_visible, actor), _id), show, _id, limit, cursor)
 
     def get(self, actor: Actor, key_id: str) -> KeyView:
         uses = self._uses(key_id)
         with self._directory.read() as view:
-            key = found(view.key(actor.principal.tenant_id, key_id), "API key")
-            key = found(key if _is_visible(actor, key) else None, "API key")
+            key = visible_key(view, actor, key_id)
             return key_view(key, roles_of(view, key), uses, self._clock())
 
     def update(self, actor: Actor, key_id: str, changes: KeyChanges, expected: IfMatch | None = None) -> KeyView:
@@ -146,15 +144,10 @@ class Keys:
         `business_unit_ids` has units for its id.
         """
         uses = self._uses(key_id)
-        if len(role_ids) > _MAX_ROLES:
-            raise InvalidInput(f"a key holds at most {_MAX_ROLES} roles", field="role_ids")
-        for role_id in role_ids:
-            checks.identifier(role_id, "role_ids")
-        checks.distinct(role_ids, "role_ids", "duplicate_role")
+        checks.role_ids(role_ids)
         with self._changes.by(actor, "api-key.key-roles.update") as work:
             old = work.key(key_id, expected)
-            after = work.transaction.roles_by_id(work.tenant_id, role_ids)
-            if len(after) < len(role_ids):
+            if len(work.transaction.roles_by_id(work.tenant_id, role_ids)) < len(role_ids):
                 raise InvalidInput("there is no such role in this tenant", code="unknown_role", field="role_ids")
             scopes = units.scopes(work, role_ids, business_unit_ids, old.role_units)
             new = msgspec.structs.replace(old, role_ids=frozenset(role_ids), role_units=scopes, updated_us=work.now)
@@ -262,8 +255,14 @@ def _attaches(old: KeyRow, new: KeyRow) -> bool:
     return False
 
 
-def _is_visible(actor: Actor, key: KeyRow) -> bool:
+def is_visible(actor: Actor, key: KeyRow) -> bool:
     return within_units(actor.principal.limits, key.business_unit_ids)
+
+
+def visible_key(view: DirectoryView, actor: Actor, key_id: str) -> KeyRow:
+    """Raises NotFound for a key that is not there, or of business units that are not the caller's."""
+    key = found(view.key(actor.principal.tenant_id, key_id), "API key")
+    return found(key if is_visible(actor, key) else None, "API key")
 
 
 def _id(key: KeyRow) -> str:

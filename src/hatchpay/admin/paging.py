@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -12,10 +12,11 @@ from hatchpay.admin.views import Page
 from hatchpay.errors import InvalidInput
 from hatchpay.ids import is_uuid
 
-__all__ = ["DEFAULT_LIMIT", "chosen", "page"]
+__all__ = ["DEFAULT_LIMIT", "chosen", "every", "page"]
 
 DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 200
+_AT_ONCE: Final = 500
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")
@@ -56,6 +57,14 @@ def chosen(
         return kept[:count]
 
     return fetch_chosen
+
+
+def every(fetch: Callable[[int, str | None], Sequence[Row]], key: Callable[[Row], str]) -> Iterator[Row]:
+    """All rows that `fetch` reads, some hundreds at a time."""
+    last: str | None = None
+    while rows := fetch(_AT_ONCE, last):
+        yield from rows
+        last = key(rows[-1])
 
 
 def _encode(key: str) -> str:

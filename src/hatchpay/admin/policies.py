@@ -7,6 +7,7 @@ forbade: so each write counts as granting everything, and needs every permission
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -20,7 +21,7 @@ from hatchpay.access.policy_text import split
 from hatchpay.access.rules import Rules
 from hatchpay.admin import checks
 from hatchpay.admin.lockout import is_administrable
-from hatchpay.admin.paging import DEFAULT_LIMIT, page
+from hatchpay.admin.paging import DEFAULT_LIMIT, every, page
 from hatchpay.admin.ports import Directory
 from hatchpay.admin.present import policy_facts, policy_view
 from hatchpay.admin.versions import IfMatch
@@ -36,7 +37,6 @@ __all__ = ["MAX_POLICY_BYTES", "MAX_STATEMENTS", "Policies"]
 MAX_POLICY_BYTES: Final = 1024 * 1024
 """Of all the texts of a tenant together, in UTF-8."""
 MAX_STATEMENTS: Final = 1_000
-_ALL: Final = 2**31
 
 
 class Policies:
@@ -115,7 +115,7 @@ class Policies:
         self._check(name, text)
         with self._directory.read() as view:
             rows = {row.name: row for row in reversed(view.policies(tenant_id))}
-            role_ids = {role.name: role.id for role in view.roles(tenant_id, _ALL, None)}
+            role_ids = {role.name: role.id for role in every(partial(view.roles, tenant_id), lambda role: role.id)}
         rows[name] = PolicyRow(id="", tenant_id=tenant_id, name=name, text=text, created_us=0, updated_us=0)
         compiled = compile_policies(rows.values(), role_ids, with_body=frozenset(self._fields))
         return Rules(rules.units, MappingProxyType({**rules.policies, tenant_id: compiled}))

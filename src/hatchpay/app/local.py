@@ -15,7 +15,6 @@ import msgspec
 
 from hatchpay.access.cedar_schema import NO_FIELDS, body_fields
 from hatchpay.admin.advice import Advice
-from hatchpay.admin.explain_views import ExplanationView, Question
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
 from hatchpay.admin.peppers import PepperAdmin
@@ -27,7 +26,6 @@ from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.token_views import IssuedToken, TokenWish
 from hatchpay.admin.views import Actor
 from hatchpay.app.files import read_catalogue
-from hatchpay.app.local_explain import explain_locally
 from hatchpay.app.local_tokens import LocalTokens
 from hatchpay.app.own_tokens import explained
 from hatchpay.app.paths import DataDirectory
@@ -50,6 +48,7 @@ from hatchpay.store.ledger import Ledger, LedgerReader
 from hatchpay.store.replay import LedgerReplay
 
 if TYPE_CHECKING:
+    from hatchpay.admin.explain_views import ExplanationView, Question
     from hatchpay.admin.rehearse import Rehearsals
 
 __all__ = ["Local", "import_changes", "open_local"]
@@ -96,7 +95,7 @@ class Local:
 
     @cached_property
     def rehearsals(self) -> Rehearsals:
-        # It needs what a server needs; no other command is to wait for that.
+        # This, and explain, need what a server needs; no other command is to wait for that.
         from hatchpay.app.rehearsing import local_rehearsals
 
         return local_rehearsals(self._directory, self._ledger_path, self._routes, self.policies)
@@ -215,6 +214,8 @@ class Local:
         return self._tokens.inspect(text)
 
     def explain(self, tenant_id: str, question: Question, routes: Path | None) -> ExplanationView:
+        from hatchpay.app.local_explain import explain_locally
+
         return explain_locally(self._directory, self.history, self.reader(tenant_id), question, routes or self._routes)
 
     def _actor(self, tenant_id: str, request_id: str) -> Actor:

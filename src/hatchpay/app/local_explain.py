@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
-from hatchpay.access.cedar_schema import body_fields
 from hatchpay.access.permission import PLATFORM_PERMISSIONS
-from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.explain_views import ExplanationView, Question
 from hatchpay.admin.views import Actor
-from hatchpay.app.files import read_catalogue
+from hatchpay.app.local_access import local_snapshots, local_table
 from hatchpay.audit.ports import History
 from hatchpay.clock import wall_us
-from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.errors import InvalidInput
 from hatchpay.gate.reading import GateReading
 from hatchpay.store.directory import SqlDirectory
-from hatchpay.store.snapshots import DirectorySnapshots
-from hatchpay.tokens.digest import Peppers
 
 __all__ = ["explain_locally"]
-
-_NO_PEPPERS: Final = Peppers(0, {})
 
 
 def explain_locally(
     directory: SqlDirectory, history: History, actor: Actor, question: Question, routes: Path | None
 ) -> ExplanationView:
     """Raises as cli.ports.Local.explain says."""
-    table = RouteTable(CONTROL_ROUTES)
-    if routes is not None:
-        table = merge({"the application": read_catalogue(routes).routes, "HatchPay": table})
+    table = local_table(routes)
     reading = GateReading()
     match = table.match(question.method, reading.target(question.path).path)
     if routes is None and match is None:
         # Without its table, every route of the API would be explained as one that is not listed.
         raise InvalidInput("say with --routes which route table belongs to the API", field="routes")
-    # No secret is proven here, so none is needed.
-    snapshots = DirectorySnapshots(directory, lambda: _NO_PEPPERS, frozenset(body_fields(table.routes)))
+    snapshots = local_snapshots(directory, table)
     known = {None, *(permission.name for permission in (*snapshots.catalogue, *PLATFORM_PERMISSIONS))}
     if match is not None and match.route.permission not in known:
         # Built-in roles will hold it once a server has made it known; now it would look as if none did.

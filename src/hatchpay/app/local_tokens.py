@@ -15,7 +15,14 @@ from hatchpay.app import own_tokens
 from hatchpay.cli.ports import TokenInspection
 from hatchpay.clock import wall_us
 from hatchpay.errors import HatchPayError, InvalidInput, InvalidToken, NotFound, Unauthenticated
-from hatchpay.identity.authenticator import ApiKeyAuthenticator, Authenticated, Invalid, Rehash, Unsettled
+from hatchpay.identity.authenticator import (
+    ApiKeyAuthenticator,
+    Authenticated,
+    Invalid,
+    Rehash,
+    Unsettled,
+    judge_key,
+)
 from hatchpay.identity.ports import KeyEntry
 from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import PLATFORM_TENANT_ID, is_uuid, new_id
@@ -140,13 +147,10 @@ class LocalTokens:
 
 def _newest(entry: KeyEntry, now: int) -> Authenticated | HatchPayError:
     """As if the key's newest secret had been shown."""
-    if entry.state != "enabled":
-        return _refusal(f"key_{entry.state}")
-    secret, expires = entry.secrets[0], entry.principal.limits.expires_at_us
-    if expires is not None and now >= expires:
-        return _refusal("key_expired")
-    if secret.ends_at_us is not None and now >= secret.ends_at_us:
-        return _refusal("key_secret_ended")
+    secret = entry.secrets[0]
+    refused = judge_key(entry, secret, lambda: now)
+    if refused is not None:
+        return _refusal(refused.reason)
     return Authenticated(entry.principal, secret.version, entry.ends_us(secret))
 
 

@@ -159,7 +159,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         token_authenticator=runtime.token_authenticator,
         published=PublishedKeys(runtime.trust, wall_us, url),
         history=runtime.history,
-        rehearsals=rehearsals_over(directory, runtime.paths.ledger, runtime.snapshots, runtime.routes, policies),
+        rehearsals=rehearsals_over(directory, runtime.replay, runtime.snapshots, runtime.routes, policies),
         changed=runtime.changed,
     )
 

@@ -20,7 +20,7 @@ from hatchpay.audit.record import Change, Completion, Entry, Intent, Record, fla
 from hatchpay.clock import format_time
 from hatchpay.errors import AuditUnavailable
 
-__all__ = ["Ledger", "LedgerReader", "read_only"]
+__all__ = ["Ledger", "LedgerReader", "reading"]
 
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -198,7 +198,7 @@ class LedgerReader:
         conditions, values = _conditions(wanted)
         order = "seq" if wanted.after is not None else "seq DESC"
         query = f"SELECT seq, record FROM records WHERE {conditions} ORDER BY {order} LIMIT ?"  # noqa: S608
-        with self._reading() as db:
+        with reading(self._path) as db:
             rows = db.execute(query, (*values, limit)).fetchall()
             records = [_decode(row[1]) for row in rows]
             changes = _changes(db, [record.request_id for record in records])
@@ -207,17 +207,17 @@ class LedgerReader:
 
     def last(self) -> int:
         """The sequence number of the newest record; 0 where there is none."""
-        with self._reading() as db:
+        with reading(self._path) as db:
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0])
 
     def pending(self) -> list[str]:
         """The instances that have intents without a completion, one entry per intent."""
-        with self._reading() as db:
+        with reading(self._path) as db:
             return [row[0] for row in db.execute("SELECT instance FROM intents")]
 
     def usage(self, key_ids: list[str]) -> dict[str, list[KeyUsage]]:
         found: dict[str, list[KeyUsage]] = {}
-        with self._reading() as db:
+        with reading(self._path) as db:
             for start in range(0, len(key_ids), 500):
                 part = key_ids[start : start + 500]
                 marks = ", ".join("?" * len(part))
@@ -228,24 +228,19 @@ class LedgerReader:
 
     def check(self) -> list[str]:
         """SQLite's own findings about the file's integrity; empty where there are none."""
-        with self._reading() as db:
+        with reading(self._path) as db:
             return [row[0] for row in db.execute("PRAGMA quick_check(20)") if row[0] != "ok"]
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Raises AuditUnavailable in the place of SQLite's errors."""
-        try:
-            with contextlib.closing(read_only(self._path)) as db:
-                yield db
-        except sqlite3.Error as error:
-            raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
 
-
-def read_only(path: Path) -> sqlite3.Connection:
-    """Raises sqlite3.Error."""
-    db = _connect(path, "rw", 1.0)
-    db.execute("PRAGMA query_only = ON")
-    return db
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """One short connection that writes nothing. Raises AuditUnavailable in the place of SQLite's errors."""
+    try:
+        with contextlib.closing(_connect(path, "rw", 1.0)) as db:
+            db.execute("PRAGMA query_only = ON")
+            yield db
+    except sqlite3.Error as error:
+        raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
 
 
 def _connect(path: Path, mode: str, timeout_s: float) -> sqlite3.Connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Final
 import msgspec
 
 from hatchpay.audit.record import Record
-from hatchpay.errors import AuditUnavailable
-from hatchpay.store.ledger import read_only
+from hatchpay.store.ledger import reading
 
 __all__ = ["LedgerReplay"]
 
@@ -37,7 +35,7 @@ class LedgerReplay:
         """How many records `records` gives."""
         among, units = _among(business_unit_ids)
         query = f"SELECT count(*) FROM records WHERE {_SPAN}{among}"  # noqa: S608
-        with self._reading() as db:
+        with reading(self._path) as db:
             return int(db.execute(query, (tenant_id, _first(db, from_us), from_us, to_us, *units)).fetchone()[0])
 
     def records(
@@ -49,19 +47,11 @@ class LedgerReplay:
         """
         among, units = _among(business_unit_ids)
         query = f"SELECT seq, record FROM records WHERE {_SPAN}{among} ORDER BY seq LIMIT ?"  # noqa: S608
-        with self._reading() as db:
+        with reading(self._path) as db:
             seq = _first(db, from_us)
             while rows := db.execute(query, (tenant_id, seq, from_us, to_us, *units, _BATCH)).fetchall():
                 seq = rows[-1][0] + 1
                 yield [_decode(row[1]) for row in rows]
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with contextlib.closing(read_only(self._path)) as db:
-                yield db
-        except sqlite3.Error as error:
-            raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
 
 
 def _among(unit_ids: frozenset[str] | None) -> tuple[str, list[str]]:

@@ -111,7 +111,7 @@ def test_what_is_missing_comes_with_the_roles_that_hold_it_by_how_much_more_they
 def test_a_tenant_of_many_roles_has_all_of_them_looked_at(
     world: World, shop: Shop, admin: Actor, clerk: CreatedKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hatchpay.admin.explain._AT_ONCE", 2)
+    monkeypatch.setattr("hatchpay.admin.paging._AT_ONCE", 2)
     world.role(admin, "the last", CREATE)
     assert shop.ask(admin, clerk.view.id, "POST /orders").roles_that_grant[0].name == "the last"
 

@@ -21,7 +21,7 @@ from hatchpay.audit.ports import HistoryFilter, KeyUsage
 from hatchpay.audit.record import Change, Completion, Intent, Record
 from hatchpay.errors import AuditUnavailable
 from hatchpay.store.instance import InstanceLock, is_gone
-from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.ledger import Ledger, LedgerReader, reading
 
 START = 1_790_000_000_000_000
 
@@ -649,8 +649,8 @@ class TestReading:
         after = [hashlib.sha256(file.read_bytes()).digest() for file in (path, path.with_name("ledger.db-wal"))]
         assert after == before
 
-    def test_the_readers_connection_cannot_write(self, ledger: Ledger, reader: LedgerReader) -> None:
-        with pytest.raises(AuditUnavailable), reader._reading() as db:
+    def test_the_readers_connection_cannot_write(self, ledger: Ledger, path: Path) -> None:
+        with pytest.raises(AuditUnavailable), reading(path) as db:
             db.execute("DELETE FROM records")
 
     def test_reading_never_makes_a_ledger(self, path: Path, reader: LedgerReader) -> None:
