@@ -8,9 +8,20 @@ from typing import Protocol
 
 import msgspec
 
-from hatchpay.audit.record import Entry, Record
+from hatchpay.audit.record import Entry, Record, flat
 
-__all__ = ["History", "HistoryFilter", "HistoryPage", "KeyUsage", "Recorder", "Replay", "UsageReader"]
+__all__ = [
+    "Feed",
+    "History",
+    "HistoryFilter",
+    "HistoryPage",
+    "Kept",
+    "KeyUsage",
+    "Recorder",
+    "Replay",
+    "Sealed",
+    "UsageReader",
+]
 
 
 class Recorder(Protocol):
@@ -95,4 +106,38 @@ class Replay(Protocol):
         self, tenant_id: str, from_us: int, to_us: int, business_unit_ids: frozenset[str] | None = None
     ) -> Iterator[list[Record]]:
         """Those that began at or after `from_us` and before `to_us` (microseconds), in batches, oldest first."""
+        ...
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """Where a record stands in its tenant's tree: the leaf's index, and its RFC 6962 hash of 32 bytes."""
+
+    index: int
+    hash: bytes
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as a consumer of the ledger gets it. `leaf` is None until it is sealed."""
+
+    seq: int
+    record: Record
+    changes: list[dict[str, object]]
+    leaf: Sealed | None = None
+
+    def flat(self) -> dict[str, object]:
+        """As the history shows it."""
+        return flat(self.record, self.changes)
+
+
+class Feed(Protocol):
+    """The whole ledger in the order in which it was written. A consumer keeps the last `seq` that it has dealt with;
+    what it has not seen yet always has a greater one.
+    """
+
+    def after(self, seq: int, limit: int, tenant_id: str | None = None) -> list[Kept]:
+        """At most `limit` records behind `seq`, oldest first; of one tenant, or of all. Raises AuditUnavailable."""
+        ...
+
+    def newest(self) -> int:
+        """The greatest `seq` there is; 0 where there is none. Raises AuditUnavailable."""
         ...

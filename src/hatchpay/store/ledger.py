@@ -20,7 +20,7 @@ from hatchpay.audit.record import Change, Completion, Entry, Intent, Record, fla
 from hatchpay.clock import format_time
 from hatchpay.errors import AuditUnavailable
 
-__all__ = ["Ledger", "LedgerReader", "reading"]
+__all__ = ["Ledger", "LedgerReader", "changes_of", "reading"]
 
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -201,7 +201,7 @@ class LedgerReader:
         with reading(self._path) as db:
             rows = db.execute(query, (*values, limit)).fetchall()
             records = [_decode(row[1]) for row in rows]
-            changes = _changes(db, [record.request_id for record in records])
+            changes = changes_of(db, [record.request_id for record in records])
         shown = [flat(record, changes.get(record.request_id, [])) for record in records]
         return HistoryPage(shown, rows[-1][0] if rows and (len(rows) == limit or wanted.after is not None) else None)
 
@@ -333,7 +333,7 @@ def _conditions(wanted: HistoryFilter) -> tuple[str, list[object]]:
     return " AND ".join(parts), chosen
 
 
-def _changes(db: sqlite3.Connection, request_ids: list[str]) -> dict[str, list[dict[str, object]]]:
+def changes_of(db: sqlite3.Connection, request_ids: list[str]) -> dict[str, list[dict[str, object]]]:
     found: dict[str, list[dict[str, object]]] = {}
     marks = ", ".join("?" * len(request_ids))
     query = f"SELECT * FROM changes WHERE request_id IN ({marks}) ORDER BY id"  # noqa: S608
