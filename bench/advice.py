@@ -7,12 +7,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support.vaults import vault_beside
+
 from hatchpay.access.advisor import Observation
 from hatchpay.admin.observe import observe
 from hatchpay.audit.record import Completion, Record
 from hatchpay.clock import wall_us
 from hatchpay.ids import new_id
-from hatchpay.store.ledger import Ledger
+from hatchpay.store.ledger import Ledger, create_ledger
 from hatchpay.store.replay import LedgerReplay
 
 TENANT = "01a20b5c-93ef-733b-97ca-0a2b0d183355"
@@ -25,7 +27,7 @@ def report(count: int = 1_000_000, keys: int = 1_000, permissions: int = 30, rou
         path = Path(folder, "ledger.db")
         now = wall_us()
         _fill(path, count, [new_id() for _ in range(keys)], permissions, now)
-        replay = LedgerReplay(path)
+        replay = LedgerReplay(path, vault_beside(path))
         runs = [_walk(replay, now) for _ in range(rounds)]
     seconds = [took for took, _ in runs]
     seen = sum(use.count for uses in runs[0][1].keys.values() for use in uses.values())
@@ -44,8 +46,8 @@ def _walk(replay: LedgerReplay, now: int) -> tuple[float, Observation]:
 
 
 def _fill(path: Path, count: int, keys: list[str], permissions: int, now: int) -> None:
-    ledger = Ledger(path, "bench")
-    ledger.create()
+    ledger = Ledger(path, "bench", vault_beside(path))
+    create_ledger(path)
     for start in range(0, count, _BATCH):
         numbers = range(start, min(start + _BATCH, count))
         ledger.write([Completion(_record(number, keys, permissions, now - count + number)) for number in numbers])

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.vaults import vault_beside
+
 from hatchpay.audit.record import Completion, Record
 from hatchpay.clock import wall_us
 from hatchpay.ids import new_id
 from hatchpay.store import ledger as ledger_module
-from hatchpay.store.ledger import Ledger
+from hatchpay.store.ledger import Ledger, create_ledger
 from hatchpay.store.recorder import ProcessRecorder
 
 SIZES = (1, 32, 256, 1_000)
@@ -50,7 +52,7 @@ def _rate(total: int, size: int, write: Callable[[Path, list[list[Record]]], flo
     batches = [records[start : start + size] for start in range(0, total, size)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.db"
-        Ledger(path, "bench").create()
+        create_ledger(path)
         return total / write(path, batches)
 
 
@@ -69,7 +71,7 @@ def _raw(path: Path, batches: list[list[Record]]) -> float:
 
 
 def _ledger(path: Path, batches: list[list[Record]]) -> float:
-    ledger = Ledger(path, "bench")
+    ledger = Ledger(path, "bench", vault_beside(path))
     entries = [[Completion(record) for record in batch] for batch in batches]
     began = time.perf_counter()
     for batch in entries:
@@ -83,7 +85,7 @@ def _process(path: Path, batches: list[list[Record]]) -> float:
     """As the gate does it: submit a batch, go on when all of it is durable."""
 
     async def run() -> float:
-        recorder = ProcessRecorder(path, path.parent / "instances", new_id())
+        recorder = ProcessRecorder(path, path.parent / "instances", new_id(), vault_beside(path))
         await recorder.start()
         began = time.perf_counter()
         for batch in batches:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from tests.support.vaults import vault_of
 
 from hatchpay.access.catalogue import dump
 from hatchpay.access.permission import Permission
@@ -62,7 +63,7 @@ def _prepared(local: Local, settings: Settings, requests: int) -> tuple[Actor, R
     keys = [local.keys.create(actor, NewKey(name=f"key {n}")).view.id for n in range(KEYS)]
     for key_id in keys:
         local.keys.set_roles(actor, key_id, (role.id,))
-    ledger = Ledger(settings.data_dir / "ledger.db", "bench")
+    ledger = Ledger(settings.data_dir / "ledger.db", "bench", vault_of(settings.data_dir))
     for start in range(0, requests, 1_000):
         ledger.write([Completion(_request(tenant.id, keys, n)) for n in range(start, start + 1_000)])
     ledger.close()
@@ -100,6 +101,6 @@ def _rehearsed(local: Local, actor: Actor, change: RolePermissions, requests: in
 def _read(settings: Settings, actor: Actor, requests: int) -> float:
     began = time.perf_counter()
     span = (actor.principal.tenant_id, 0, wall_us())
-    replay = LedgerReplay(settings.data_dir / "ledger.db")
+    replay = LedgerReplay(settings.data_dir / "ledger.db", vault_of(settings.data_dir))
     assert replay.count(*span) == sum(map(len, replay.records(*span))) == requests
     return time.perf_counter() - began

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.vaults import vault_beside
 
 from hatchpay.audit.ports import Replay
 from hatchpay.audit.record import Completion, Record
 from hatchpay.errors import AuditUnavailable
-from hatchpay.store.ledger import Ledger
+from hatchpay.store.ledger import Ledger, create_ledger
 from hatchpay.store.replay import LedgerReplay
 
-STORES: dict[str, Callable[[Path], Replay]] = {"sqlite": LedgerReplay}
+STORES: dict[str, Callable[[Path], Replay]] = {"sqlite": lambda path: LedgerReplay(path, vault_beside(path))}
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
 
@@ -22,8 +23,8 @@ START = 1_700_000_000 * SECOND
 @pytest.fixture(params=STORES)
 def replay(request: pytest.FixtureRequest, tmp_path: Path) -> Replay:
     path = tmp_path / "audit.db"
-    ledger = Ledger(path, "test")
-    ledger.create()
+    ledger = Ledger(path, "test", vault_beside(path))
+    create_ledger(path)
     ours = [record(number, "ours") for number in range(10_000)]
     # Recovery adds what has begun long ago.
     ours.insert(7_000, record(3, "ours", "late"))
@@ -59,8 +60,8 @@ def test_all_of_it_comes_in_batches_late_ones_included(replay: Replay) -> None:
 
 
 def test_a_caller_of_chosen_units_is_given_what_concerned_those(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "audit.db", "test")
-    ledger.create()
+    ledger = Ledger(tmp_path / "audit.db", "test", vault_beside(tmp_path / "audit.db"))
+    create_ledger(tmp_path / "audit.db")
     units = (None, "berlin", "paris", "berlin", "rome")
     ledger.write(
         [
@@ -86,4 +87,4 @@ def test_a_caller_of_chosen_units_is_given_what_concerned_those(tmp_path: Path) 
 
 def test_a_record_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(AuditUnavailable):
-        LedgerReplay(tmp_path / "missing.db").count("ours", 0, 1)
+        LedgerReplay(tmp_path / "missing.db", vault_beside(tmp_path / "missing.db")).count("ours", 0, 1)

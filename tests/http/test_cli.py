@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.support.server import HATCHPAY, ROOT, hatchpay, onboard, serving
+from tests.support.vaults import vault_of
 
 from hatchpay.app.command import program
 from hatchpay.audit.record import Completion, Record
@@ -249,7 +250,7 @@ def test_strangers_cannot_talk_to_the_terminal(shop: Shop) -> None:
     record = Record(
         new_id(), shop.tenant_id, "GET", hostile, wall_us(), headers={"user-agent": hostile}, state="refused"
     )
-    ledger = Ledger(shop.data_dir / "ledger.db", new_id())
+    ledger = Ledger(shop.data_dir / "ledger.db", new_id(), vault_of(shop.data_dir))
     ledger.write([Completion(record)])
     ledger.close()
     only = ["--request-id", record.request_id]

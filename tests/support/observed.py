@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.directory import World
+from tests.support.vaults import vault_beside
 
 from hatchpay.admin.advice import Advice
 from hatchpay.audit.record import Completion, Record
 from hatchpay.ids import new_id
-from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.ledger import Ledger, LedgerReader, create_ledger
 from hatchpay.store.replay import LedgerReplay
 
 __all__ = ["DAY", "Observed"]
@@ -25,9 +26,16 @@ class Observed:
         self.world = world
         self.tenant_id = tenant_id
         path = folder / "ledger.db"
-        self.ledger = Ledger(path, "test")
-        self.ledger.create()
-        self.advice = Advice(world.directory, LedgerReplay(path), LedgerReader(path), world.clock, new_id)
+        vault = vault_beside(path)
+        create_ledger(path)
+        self.ledger = Ledger(path, "test", vault)
+        self.advice = Advice(
+            world.directory,
+            LedgerReplay(path, vault),
+            LedgerReader(path, vault),
+            world.clock,
+            new_id,
+        )
 
     def write(self, at_us: int, permission: str | None, **fields: Any) -> None:
         """One request of the tenant, allowed by a role unless `fields` say otherwise."""

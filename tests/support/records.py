@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
+from tests.support.vaults import vault_of
 
 from hatchpay.audit.record import Record
+from hatchpay.store.feed import LedgerFeed
 
 __all__ = ["history", "stored"]
 
@@ -23,9 +23,5 @@ def history(client: httpx.Client, **filters: Any) -> list[dict[str, Any]]:
 
 def stored(data_dir: Path) -> list[Record]:
     """Every record in the file, in its order."""
-    db = sqlite3.connect(data_dir / "ledger.db")
-    try:
-        rows = db.execute("SELECT record FROM records ORDER BY seq").fetchall()
-    finally:
-        db.close()
-    return [msgspec.msgpack.decode(row[0], type=Record) for row in rows]
+    feed = LedgerFeed(data_dir / "ledger.db", vault_of(data_dir))
+    return [kept.record for kept in feed.after(0, 1_000_000)]

@@ -26,8 +26,9 @@ from hatchpay.ids import new_id
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import is_gone
-from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.ledger import Ledger, LedgerReader, holds_anything
 from hatchpay.store.secrets import SecretFiles
+from hatchpay.store.vault import Vault
 from hatchpay.tokens import signing
 
 __all__ = ["diagnose"]
@@ -47,6 +48,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         "secret_files": doctor.secret_files,
         "directory": doctor.directory,
         "ledger": doctor.ledger,
+        "payload_keys": doctor.payload_keys,
         "unfinished_requests": doctor.unfinished_requests,
         "outbox": doctor.outbox,
         "peppers": doctor.peppers,
@@ -74,7 +76,13 @@ class _Doctor:
     def __init__(self, settings: Settings) -> None:
         self._paths = DataDirectory(settings.data_dir)
         # A key-encryption key is only asked for where something depends on it.
-        self._secrets = SecretFiles(self._paths.secrets, settings.pepper, kek=settings.kek, kek_needed=lambda: True)
+        self._secrets = SecretFiles(
+            self._paths.secrets,
+            settings.pepper,
+            kek=settings.kek,
+            kek_needed=lambda: True,
+            payload_needed=self._paths.payload_keys.exists,
+        )
         self._pepper_file = None if settings.pepper is not None else self._paths.secrets / "pepper.json"
 
     def data_directory(self) -> Finding:
@@ -113,16 +121,23 @@ class _Doctor:
         return Finding("directory", "ok", f"keys: {len(self._keys())}")
 
     def ledger(self) -> Finding:
-        history = LedgerReader(self._paths.ledger)
+        history = self._history()
         problems = history.check()
         if problems:
             return Finding("ledger", "failed", "its file is damaged", tuple(problems))
         return Finding("ledger", "ok", f"records: {history.last()}")
 
+    def payload_keys(self) -> Finding:
+        if not self._paths.payload_keys.exists() and not holds_anything(self._paths.ledger):
+            return Finding("payload_keys", "ok", "none yet")
+        with closing(self._paths.vault(self._secrets)) as vault:
+            vault.open()
+        return Finding("payload_keys", "ok", "they open the personal parts of the record")
+
     def unfinished_requests(self) -> Finding:
         with closing(self._open_ledger()) as ledger:
             recovered = ledger.recover(lambda instance: is_gone(self._paths.instances, instance))
-        running = len(LedgerReader(self._paths.ledger).pending())
+        running = len(self._history().pending())
         detail = f"recovered as indeterminate: {recovered}; in progress: {running}"
         return Finding("unfinished_requests", "warning" if recovered else "ok", detail)
 
@@ -191,7 +206,11 @@ class _Doctor:
 
     def _open_ledger(self) -> Ledger:
         # Of no instance: it writes no intents.
-        return Ledger(self._paths.ledger, "", busy_timeout_s=15.0)
+        return Ledger(self._paths.ledger, "", self._paths.vault_to_read(self._secrets), busy_timeout_s=15.0)
+
+    def _history(self) -> LedgerReader:
+        # Asked for nothing that is encrypted, and so no less whole for keys that are lost.
+        return LedgerReader(self._paths.ledger, Vault(self._paths.payload_keys, self._secrets.payload_key))
 
     def _open_directory(self) -> SqlDirectory:
         # Opening makes the file where there is none, and would hide that it is lost.
@@ -199,7 +218,13 @@ class _Doctor:
         return SqlDirectory(self._paths.directory)
 
     def _private(self) -> list[Path]:
-        candidates = [self._paths.root, self._paths.directory, self._paths.ledger, self._paths.secrets]
+        candidates = [
+            self._paths.root,
+            self._paths.directory,
+            self._paths.ledger,
+            self._paths.payload_keys,
+            self._paths.secrets,
+        ]
         return [path for path in candidates if path.exists()]
 
 

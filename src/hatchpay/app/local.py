@@ -83,11 +83,13 @@ class Local:
         self._from_variable = settings.pepper is not None
         self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
         self._secrets = paths.secret_files(settings, self._directory)
-        self.history = LedgerReader(paths.ledger)
+        self._paths = paths
+        self._vault = paths.vault_to_read(self._secrets)
+        self.history = LedgerReader(paths.ledger, self._vault)
         self.keys = Keys(self._directory, self.history, wall_us, new_id, self._secrets.peppers)
         self.roles = Roles(self._directory, wall_us, new_id)
         self.permissions = Permissions(self._directory)
-        self.advice = Advice(self._directory, LedgerReplay(paths.ledger), self.history, wall_us, new_id)
+        self.advice = Advice(self._directory, LedgerReplay(paths.ledger, self._vault), self.history, wall_us, new_id)
         self.tenants = Tenants(self._directory, wall_us, new_id, self._secrets.peppers)
         self.signing_keys = SigningKeys(self._directory, wall_us, new_id, explained(self._secrets.kek))
         self._pepper_admin = PepperAdmin(self._directory, wall_us, new_id, self._secrets.peppers)
@@ -98,7 +100,8 @@ class Local:
         # This, and explain, need what a server needs; no other command is to wait for that.
         from hatchpay.app.rehearsing import local_rehearsals
 
-        return local_rehearsals(self._directory, self._ledger_path, self._routes, self.policies)
+        replay = LedgerReplay(self._ledger_path, self._vault)
+        return local_rehearsals(self._directory, replay, self._routes, self.policies)
 
     def close(self) -> None:
         if self._recording is not None:
@@ -106,6 +109,7 @@ class Local:
             ledger.close()
             lock.release()
         self._directory.close()
+        self._vault.close()
 
     @cached_property
     def policies(self) -> Policies:
@@ -227,8 +231,9 @@ class Local:
         """Under a lock of its own: a command that is killed is found out like a server that was."""
         if self._recording is None:
             instance = new_id()
+            vault = self._paths.vault(self._secrets)
             lock = InstanceLock(self._instances, instance)
-            self._recording = (lock, Ledger(self._ledger_path, instance, busy_timeout_s=_PATIENCE_S))
+            self._recording = (lock, Ledger(self._ledger_path, instance, vault, busy_timeout_s=_PATIENCE_S))
         return self._recording[1]
 
     def _complete(self, record: Record, began: int, **changes: object) -> None:

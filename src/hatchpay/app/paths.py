@@ -8,8 +8,9 @@ from typing import Final
 from hatchpay.errors import SettingsError
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
-from hatchpay.store.ledger import Ledger
+from hatchpay.store.ledger import create_ledger, holds_anything
 from hatchpay.store.secrets import SecretFiles
+from hatchpay.store.vault import Vault
 
 __all__ = ["DataDirectory"]
 
@@ -27,6 +28,7 @@ class DataDirectory:
         self.instances = self.root / "instances"
         self.secrets = self.root / "secrets"
         self.limits = self.root / "limits"
+        self.payload_keys = self.root / "payload.keys"
 
     def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
         """None of them is begun anew while something in `directory` depends on it."""
@@ -36,7 +38,23 @@ class DataDirectory:
             needed=directory.holds_keys,
             kek=settings.kek,
             kek_needed=directory.holds_signing_keys,
+            payload_needed=self.payload_keys.exists,
         )
+
+    def vault(self, secrets: SecretFiles) -> Vault:
+        """The keys of the record's parts, for whoever writes to the ledger; begun while that is empty.
+
+        Raises SettingsError, AuditUnavailable.
+        """
+        vault = self.vault_to_read(secrets)
+        if not self.payload_keys.exists() and holds_anything(self.ledger):
+            raise SettingsError(f"{self.payload_keys} is gone: restore it from its backup, since it opens the record")
+        vault.create()
+        return vault
+
+    def vault_to_read(self, secrets: SecretFiles) -> Vault:
+        """Asks for its secret once there is something to open."""
+        return Vault(self.payload_keys, secrets.payload_key)
 
     def prepare(self) -> None:
         """Make the ledger of a new data directory. Raises SettingsError where one that was there is missing.
@@ -44,6 +62,6 @@ class DataDirectory:
         The ledger comes before the directory, so that a directory without one tells of a loss, not of a beginning.
         """
         if not self.directory.exists():
-            Ledger(self.ledger, "", busy_timeout_s=_PATIENCE_S).create()
+            create_ledger(self.ledger, busy_timeout_s=_PATIENCE_S)
         elif not self.ledger.exists():
             raise SettingsError(f"{self.ledger} is gone: restore it from its backup, since it is the record")

@@ -13,7 +13,6 @@ from hatchpay.audit.ports import Replay
 from hatchpay.clock import wall_us
 from hatchpay.gate.fields import fields_in_body
 from hatchpay.store.directory import SqlDirectory
-from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
 
 __all__ = ["local_rehearsals", "rehearsals_over"]
@@ -33,7 +32,7 @@ def rehearsals_over(
     )
 
 
-def local_rehearsals(directory: SqlDirectory, ledger: Path, routes: Path | None, policies: Policies) -> Rehearsals:
+def local_rehearsals(directory: SqlDirectory, replay: Replay, routes: Path | None, policies: Policies) -> Rehearsals:
     """By the application's route table in this file, and HatchPay's own. Raises SettingsError, DirectoryUnavailable."""
     table = local_table(routes)
-    return rehearsals_over(directory, LedgerReplay(ledger), local_snapshots(directory, table), table, policies)
+    return rehearsals_over(directory, replay, local_snapshots(directory, table), table, policies)

@@ -57,13 +57,16 @@ class Runtime:
         self.directory.sync_permissions(catalogue.permissions)
         self.body_fields = body_fields(catalogue.routes.routes)
         self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers, frozenset(self.body_fields))
-        self.history = LedgerReader(self.paths.ledger)
-        self.replay = LedgerReplay(self.paths.ledger)
+        self.vault = self.paths.vault(self.secrets)
+        self.vault.open()
+        self.history = LedgerReader(self.paths.ledger, self.vault)
+        self.replay = LedgerReplay(self.paths.ledger, self.vault)
         self.metrics = Metrics(self._gauges)
         self.recorder = ProcessRecorder(
             self.paths.ledger,
             self.paths.instances,
             new_id(),
+            self.vault,
             patience_s=settings.audit_patience_ms / 1000,
             observe_wait=self.metrics.observe_commit,
         )
@@ -137,6 +140,7 @@ class Runtime:
         await self.recorder.close()
         self._counters.close()
         self.directory.close()
+        self.vault.close()
 
     async def changed(self) -> None:
         """After a change of the directory in this process: in force for the next request, and in the ledger."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from hatchpay.audit.record import Entry, Record, flat
+from hatchpay.audit.record import Entry, Payload, Record, flat
 
 __all__ = [
     "Feed",
@@ -123,10 +123,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     record: Record
     changes: list[dict[str, object]]
     leaf: Sealed | None = None
+    payload: Payload = "kept"
 
     def flat(self) -> dict[str, object]:
         """As the history shows it."""
-        return flat(self.record, self.changes)
+        return flat(self.record, self.changes, self.payload)
 
 
 class Feed(Protocol):

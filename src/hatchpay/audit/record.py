@@ -8,9 +8,11 @@ import msgspec
 
 from hatchpay.clock import format_time
 
-__all__ = ["Change", "Completion", "Entry", "Intent", "Record", "State", "flat"]
+__all__ = ["Change", "Completion", "Entry", "Intent", "Payload", "Record", "State", "flat"]
 
 State = Literal["completed", "refused", "failed", "disconnected", "indeterminate"]
+Payload = Literal["kept", "erased", "unreadable"]
+"""What has become of a record's personal parts: url, headers, body, client_ip and the like."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -19,7 +21,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Times are microseconds; `started_us` since the epoch. `body` is JSON text. `claimed_key_id` names a key whose id
     was given without proof. `secret_version` says which of the key's secrets proved it. Of a JSON Web Token there is
     `token_id`, its `jti`; `issuer_id` says which trusted issuer's user it was. `rule` is what decided, such as
-    `role:viewer`, and `missing` the least that a denied caller would have to be granted.
+    `role:viewer`, and `missing` the least that a denied caller would have to be granted. `subject` stands for whomever
+    the request is about, as a keyed digest in hex: what is kept of it can be erased together.
     """
 
     request_id: str
@@ -54,6 +57,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     token_id: str | None = None
     issuer_id: str | None = None
     missing: str | None = None
+    subject: str | None = None
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -84,7 +88,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
 Entry = Intent | Completion | Change
 
 
-def flat(record: Record, changes: list[dict[str, object]]) -> dict[str, object]:
+def flat(record: Record, changes: list[dict[str, object]], payload: Payload = "kept") -> dict[str, object]:
     """The record as the history shows it. `changes` are those that the request made to the directory."""
     return {
         "request_id": record.request_id,
@@ -118,5 +122,6 @@ def flat(record: Record, changes: list[dict[str, object]]) -> dict[str, object]:
         "started_at": format_time(record.started_us),
         "state": record.state,
         "correlation_id": record.correlation_id,
+        "payload": payload,
         "changes": changes,
     }

@@ -226,6 +226,7 @@ HISTORY_PAGE: Final[Example] = {
             "started_at": _MADE,
             "state": "completed",
             "correlation_id": None,
+            "payload": "kept",
             "changes": [],
         }
     ],

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
-
-import msgspec
 
 from hatchpay.audit.ports import Kept
-from hatchpay.audit.record import Record
 from hatchpay.store.ledger import changes_of, reading
+from hatchpay.store.rows import RECORD_COLUMNS, read_record
+from hatchpay.store.vault import Vault
 
 __all__ = ["LedgerFeed"]
-
-_decode: Final = msgspec.msgpack.Decoder(Record).decode
 
 
 class LedgerFeed:
     """One connection per call, so that any thread may ask. The caller bounds the memory by `limit`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vault: Vault) -> None:
         self._path = path
+        self._vault = vault
 
     def after(self, seq: int, limit: int, tenant_id: str | None = None) -> list[Kept]:
         among, values = ("", (seq, limit)) if tenant_id is None else (" AND tenant_id = ?", (seq, tenant_id, limit))
-        query = f"SELECT seq, record FROM records WHERE seq > ?{among} ORDER BY seq LIMIT ?"  # noqa: S608
+        query = f"SELECT {RECORD_COLUMNS} FROM records WHERE seq > ?{among} ORDER BY seq LIMIT ?"  # noqa: S608
         with reading(self._path) as db:
-            found = [(number, _decode(record)) for number, record in db.execute(query, values)]
+            found = [(row[0], *read_record(row, self._vault)) for row in db.execute(query, values)]
             changes: dict[str, list[dict[str, object]]] = {}
             for start in range(0, len(found), 500):
-                changes |= changes_of(db, [record.request_id for _, record in found[start : start + 500]])
-        return [Kept(seq=number, record=record, changes=changes.get(record.request_id, [])) for number, record in found]
+                ids = [record.request_id for _, record, _ in found[start : start + 500]]
+                changes |= changes_of(db, ids, self._vault)
+        return [
+            Kept(seq=number, record=record, changes=changes.get(record.request_id, []), payload=payload)
+            for number, record, payload in found
+        ]
 
     def newest(self) -> int:
         with reading(self._path) as db:

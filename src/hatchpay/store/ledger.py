@@ -1,7 +1,6 @@
 """The ledger in SQLite: WAL, `synchronous=FULL`, so that a commit that has returned is on this node's disk.
 
-Three tables are appended to and never changed: `records`, `changes`, and `intents`, whose rows leave only when
-their record arrives, in the same transaction. `key_usage` is a view of the records kept for quick reading.
+What names or describes people is encrypted under keys that lie apart (store/vault.py), so that it can be erased.
 """
 
 from __future__ import annotations
@@ -19,87 +18,70 @@ from hatchpay.audit.ports import HistoryFilter, HistoryPage, KeyUsage
 from hatchpay.audit.record import Change, Completion, Entry, Intent, Record, flat
 from hatchpay.clock import format_time
 from hatchpay.errors import AuditUnavailable
+from hatchpay.store.ledger_schema import SCHEMA, SCHEMA_VERSION
+from hatchpay.store.rows import (
+    CHANGE_COLUMNS,
+    INSERT_CHANGE,
+    INSERT_INTENT,
+    INSERT_RECORD,
+    RECORD_COLUMNS,
+    change_values,
+    intent_record,
+    intent_values,
+    read_change,
+    read_record,
+    record_values,
+)
+from hatchpay.store.vault import Vault
 
-__all__ = ["Ledger", "LedgerReader", "changes_of", "reading"]
+__all__ = ["Ledger", "LedgerReader", "changes_of", "create_ledger", "holds_anything", "reading"]
 
-SCHEMA_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS intents (
-    request_id TEXT PRIMARY KEY,
-    instance TEXT NOT NULL,
-    record BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS records (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    request_id TEXT NOT NULL UNIQUE,
-    tenant_id TEXT NOT NULL,
-    started_us INTEGER NOT NULL,
-    method TEXT NOT NULL,
-    path TEXT NOT NULL,
-    route TEXT,
-    status INTEGER,
-    principal_id TEXT,
-    key_id TEXT,
-    business_unit_id TEXT,
-    client_ip TEXT,
-    response_time_us INTEGER NOT NULL,
-    record BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS records_by_tenant ON records (tenant_id, seq);
-CREATE TABLE IF NOT EXISTS changes (
-    id TEXT PRIMARY KEY,
-    request_id TEXT NOT NULL,
-    tenant_id TEXT NOT NULL,
-    at_us INTEGER NOT NULL,
-    actor TEXT NOT NULL,
-    event TEXT NOT NULL,
-    subject_id TEXT NOT NULL,
-    detail BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS changes_by_request ON changes (request_id);
-CREATE TABLE IF NOT EXISTS key_usage (
-    key_id TEXT NOT NULL,
-    secret_version INTEGER NOT NULL,
-    used_us INTEGER NOT NULL,
-    client_ip TEXT,
-    PRIMARY KEY (key_id, secret_version)
-) WITHOUT ROWID;
-"""
-_INSERT_RECORD: Final = "INSERT OR IGNORE INTO records VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_INTENT: Final = """INSERT OR IGNORE INTO intents SELECT ?1, ?2, ?3
-    WHERE NOT EXISTS (SELECT 1 FROM records WHERE request_id = ?1)"""
+_TABLES: Final = ("records", "changes", "intents")
+_INTENTS: Final = "SELECT request_id, record, slot, encrypted FROM intents"
+_INSERT_SUBJECT_RECORD: Final = """INSERT OR IGNORE INTO subject_records
+    SELECT slot, seq FROM records WHERE request_id = ? AND slot IS NOT NULL"""
 _UPSERT_USAGE: Final = """INSERT INTO key_usage VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET used_us = excluded.used_us, client_ip = excluded.client_ip WHERE excluded.used_us > used_us"""
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Record).decode
+_BLOCK: Final = 1_024
+_SMALL_BLOCK: Final = 8
+
+
+def create_ledger(path: Path, *, busy_timeout_s: float = 1.0) -> None:
+    """Make the file and its tables. Raises AuditUnavailable."""
+    try:
+        db = _connect(path, "rwc", busy_timeout_s)
+        try:
+            _use_wal(db)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version not in (0, SCHEMA_VERSION):
+                raise AuditUnavailable(f"the ledger is of another version ({version}) than this program")
+            db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        finally:
+            db.close()
+    except (sqlite3.Error, OSError) as error:
+        raise AuditUnavailable(f"the ledger cannot be created: {error}") from error
+    path.chmod(0o600)
 
 
 class Ledger:
-    """The writing side. Several may be open on one file; SQLite takes them in turn."""
+    """The writing side. Several may be open on one file; SQLite takes them in turn.
 
-    def __init__(self, path: Path, instance: str, *, busy_timeout_s: float = 1.0) -> None:
+    `many` is whether so much will be written that keys are drawn for a thousand entries at a time.
+    """
+
+    def __init__(
+        self, path: Path, instance: str, vault: Vault, *, busy_timeout_s: float = 1.0, many: bool = False
+    ) -> None:
         self._path = path
         self._instance = instance
+        self._vault = vault
+        self._block = _BLOCK if many else _SMALL_BLOCK
+        self._free: Iterator[int] = iter(())
+        self._intent_slots: dict[str, int] = {}
         self._busy_timeout_s = busy_timeout_s
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[tuple[int, int], ...] = ()
-
-    def create(self) -> None:
-        """Make the file and its tables. Raises AuditUnavailable."""
-        try:
-            db = _connect(self._path, "rwc", self._busy_timeout_s)
-            try:
-                _use_wal(db)
-                (version,) = db.execute("PRAGMA user_version").fetchone()
-                if version > SCHEMA_VERSION:
-                    raise AuditUnavailable(f"the ledger is of a newer version ({version}) than this program")
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            finally:
-                db.close()
-        except (sqlite3.Error, OSError) as error:
-            raise AuditUnavailable(f"the ledger cannot be created: {error}") from error
-        self._path.chmod(0o600)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """All of them durable, or none. Raises AuditUnavailable; a later call starts afresh."""
@@ -129,8 +111,10 @@ class Ledger:
             count = 0
             for instance in instances:
                 if instance != self._instance and is_gone(instance):
-                    rows = db.execute("SELECT record FROM intents WHERE instance = ?", (instance,)).fetchall()
-                    self.write([Completion(_decode(row[0])) for row in rows])
+                    rows = db.execute(f"{_INTENTS} WHERE instance = ?", (instance,)).fetchall()
+                    records = [intent_record(row[1], row[2], row[3], self._vault) for row in rows]
+                    self._intent_slots.update((row[0], row[2]) for row in rows)
+                    self.write([Completion(record) for record in records])
                     count += len(rows)
             return count
         except (sqlite3.Error, OSError) as error:
@@ -150,7 +134,8 @@ class Ledger:
             db = _connect(self._path, "rw", self._busy_timeout_s)
             try:
                 db.execute("PRAGMA synchronous = FULL")
-                db.execute("SELECT count(*) FROM intents WHERE request_id = ''").fetchone()
+                rows = db.execute(f"{_INTENTS} WHERE instance = ?", (self._instance,)).fetchall()
+                self._intent_slots = {row[0]: row[2] for row in rows}
                 self._identity = _identity(self._path)
             except BaseException:
                 db.close()
@@ -165,19 +150,22 @@ class Ledger:
                 batch = [entry.record for entry in group if isinstance(entry, Completion)]
                 records += batch
                 db.executemany("DELETE FROM intents WHERE request_id = ?", [(record.request_id,) for record in batch])
-                db.executemany(_INSERT_RECORD, [_row(record) for record in batch])
+                db.executemany(INSERT_RECORD, [record_values(record, *self._own(db, record)) for record in batch])
+                subjects = [(record.request_id,) for record in batch if record.subject is not None]
+                if subjects:
+                    db.executemany(_INSERT_SUBJECT_RECORD, subjects)
             elif kind is Intent:
                 db.executemany(
-                    _INSERT_INTENT,
+                    INSERT_INTENT,
                     [
-                        (entry.record.request_id, self._instance, _encode(entry.record))
+                        intent_values(entry.record, self._instance, *self._kept_open(db, entry.record))
                         for entry in group
                         if isinstance(entry, Intent)
                     ],
                 )
             else:
-                rows = [msgspec.structs.astuple(entry) for entry in group]
-                db.executemany("INSERT OR IGNORE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                changes = [entry for entry in group if isinstance(entry, Change)]
+                db.executemany(INSERT_CHANGE, [change_values(change, *self._draw()) for change in changes])
         # Records arrive in the order of their completion, so that the newest use need not be the last.
         usage = {
             (record.key_id, record.secret_version): (record.started_us, record.client_ip)
@@ -187,22 +175,58 @@ class Ledger:
         if usage:
             db.executemany(_UPSERT_USAGE, [(*key, *value) for key, value in usage.items()])
 
+    def _kept_open(self, db: sqlite3.Connection, record: Record) -> tuple[int, bytes]:
+        """The key of an intent, which its record will be under too: one erasure then reaches what is left of both."""
+        slot, key = self._own(db, record)
+        self._intent_slots[record.request_id] = slot
+        return slot, key
+
+    def _own(self, db: sqlite3.Connection, record: Record) -> tuple[int, bytes]:
+        """The slot of a record, and its key: that of its subject where it has one."""
+        if record.subject is not None:
+            return self._of_subject(db, record.tenant_id, record.subject)
+        slot = self._intent_slots.pop(record.request_id, None)
+        key = None if slot is None else self._vault.key(slot)
+        return self._draw() if slot is None or key is None else (slot, key)
+
+    def _of_subject(self, db: sqlite3.Connection, tenant_id: str, subject: str) -> tuple[int, bytes]:
+        """Looked up in every transaction: another process may have erased the subject since."""
+        query = "SELECT slot FROM subjects WHERE tenant_id = ? AND subject = ?"
+        row = db.execute(query, (tenant_id, subject)).fetchone()
+        key = None if row is None else self._vault.key(row[0])
+        if key is not None:
+            return row[0], key
+        slot, key = self._draw()
+        db.execute("INSERT OR REPLACE INTO subjects VALUES (?, ?, ?)", (tenant_id, subject, slot))
+        return slot, key
+
+    def _draw(self) -> tuple[int, bytes]:
+        slot = next(self._free, None)
+        if slot is None:
+            self._free = iter(self._vault.draw(self._block))
+            slot = next(self._free)
+        key = self._vault.key(slot)
+        if key is None:
+            raise AuditUnavailable("a key of the record's parts was destroyed before its use")
+        return slot, key
+
 
 class LedgerReader:
     """The reading side: history and use of keys. One short connection per call, so that any thread may ask."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vault: Vault) -> None:
         self._path = path
+        self._vault = vault
 
     def page(self, wanted: HistoryFilter, limit: int) -> HistoryPage:
         conditions, values = _conditions(wanted)
         order = "seq" if wanted.after is not None else "seq DESC"
-        query = f"SELECT seq, record FROM records WHERE {conditions} ORDER BY {order} LIMIT ?"  # noqa: S608
+        query = f"SELECT {RECORD_COLUMNS} FROM records WHERE {conditions} ORDER BY {order} LIMIT ?"  # noqa: S608
         with reading(self._path) as db:
             rows = db.execute(query, (*values, limit)).fetchall()
-            records = [_decode(row[1]) for row in rows]
-            changes = changes_of(db, [record.request_id for record in records])
-        shown = [flat(record, changes.get(record.request_id, [])) for record in records]
+            found = [read_record(row, self._vault) for row in rows]
+            changes = changes_of(db, [record.request_id for record, _ in found], self._vault)
+        shown = [flat(record, changes.get(record.request_id, []), payload) for record, payload in found]
         return HistoryPage(shown, rows[-1][0] if rows and (len(rows) == limit or wanted.after is not None) else None)
 
     def last(self) -> int:
@@ -230,6 +254,12 @@ class LedgerReader:
         """SQLite's own findings about the file's integrity; empty where there are none."""
         with reading(self._path) as db:
             return [row[0] for row in db.execute("PRAGMA quick_check(20)") if row[0] != "ok"]
+
+
+def holds_anything(path: Path) -> bool:
+    """Whether something was ever written to the ledger. Raises AuditUnavailable."""
+    with reading(path) as db:
+        return any(db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in _TABLES)  # noqa: S608
 
 
 @contextlib.contextmanager
@@ -279,24 +309,6 @@ def _started(record: Record) -> int:
     return record.started_us
 
 
-def _row(record: Record) -> tuple[object, ...]:
-    return (
-        record.request_id,
-        record.tenant_id,
-        record.started_us,
-        record.method,
-        record.url.partition("?")[0],
-        record.route,
-        record.status,
-        record.principal_id,
-        record.key_id,
-        record.business_unit_id,
-        record.client_ip,
-        record.response_time_us,
-        _encode(record),
-    )
-
-
 _EQUAL: Final = (
     "method",
     "path",
@@ -333,20 +345,21 @@ def _conditions(wanted: HistoryFilter) -> tuple[str, list[object]]:
     return " AND ".join(parts), chosen
 
 
-def changes_of(db: sqlite3.Connection, request_ids: list[str]) -> dict[str, list[dict[str, object]]]:
+def changes_of(db: sqlite3.Connection, request_ids: list[str], vault: Vault) -> dict[str, list[dict[str, object]]]:
+    """The changes that these requests made to the directory, as the history shows them, by request."""
     found: dict[str, list[dict[str, object]]] = {}
     marks = ", ".join("?" * len(request_ids))
-    query = f"SELECT * FROM changes WHERE request_id IN ({marks}) ORDER BY id"  # noqa: S608
+    query = f"SELECT {CHANGE_COLUMNS} FROM changes WHERE request_id IN ({marks}) ORDER BY id"  # noqa: S608
     for row in db.execute(query, request_ids):
-        change = Change(*row)
+        change = read_change(row, vault)
         found.setdefault(change.request_id, []).append(
             {
                 "id": change.id,
                 "event": change.event,
                 "subject_id": change.subject_id,
-                "actor": change.actor,
+                "actor": change.actor or None,
                 "at": format_time(change.at_us),
-                "detail": msgspec.Raw(change.detail),
+                "detail": msgspec.Raw(change.detail) if change.detail else None,
             }
         )
     return found

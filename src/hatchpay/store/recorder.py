@@ -23,6 +23,7 @@ import msgspec
 from hatchpay.audit.record import Entry
 from hatchpay.errors import AuditUnavailable
 from hatchpay.store.instance import InstanceLock
+from hatchpay.store.vault import Vault
 from hatchpay.store.writer import ANSWER, DURABLE, FAILED, PREFIX
 
 __all__ = ["ProcessRecorder"]
@@ -54,6 +55,7 @@ class ProcessRecorder:
         ledger: Path,
         instances: Path,
         instance: str,
+        vault: Vault,
         *,
         patience_s: float = 5.0,
         most_owed: int = 10_000,
@@ -62,6 +64,7 @@ class ProcessRecorder:
         self._ledger = ledger
         self._instances = instances
         self._instance = instance
+        self._vault = vault
         self._patience_s = patience_s
         self._patience_ns = int(patience_s * 1e9)
         self._most_owed = most_owed
@@ -258,7 +261,8 @@ class ProcessRecorder:
         with contextlib.suppress(OSError):
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         command = [sys.executable, "-m", "hatchpay.store.writer"]
-        command += ["--ledger", str(self._ledger), "--instances", str(self._instances)]
+        command += ["--ledger", str(self._ledger), "--vault", str(self._vault.path)]
+        command += ["--instances", str(self._instances)]
         command += ["--instance", self._instance, "--socket", str(theirs.fileno())]
         try:
             # The lock goes along: this instance is not gone before its writer is.
@@ -270,7 +274,9 @@ class ProcessRecorder:
         finally:
             theirs.close()
         self._socket = ours
-        self._outgoing = [pending.frame for pending in self._pending]
+        # Not as an argument or in the environment, where other processes could read it.
+        self._outgoing = [self._vault.derived]
+        self._outgoing += [pending.frame for pending in self._pending]
         self._loop.add_reader(ours, self._read)
         self._loop.call_soon(self._flush)
 

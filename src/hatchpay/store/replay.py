@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from hatchpay.audit.record import Record
 from hatchpay.store.ledger import reading
+from hatchpay.store.rows import RECORD_COLUMNS, read_record
+from hatchpay.store.vault import Vault
 
 __all__ = ["LedgerReplay"]
 
@@ -20,16 +20,15 @@ _SLACK_US: Final = 3_600 * 1_000_000
 _NEIGHBOURS: Final = 64
 _SPAN: Final = "tenant_id = ? AND seq >= ? AND started_us >= ? AND started_us < ?"
 
-_decode: Final = msgspec.msgpack.Decoder(Record).decode
-
 
 class LedgerReplay:
     """One connection per walk, so that any thread may ask. Requests that took longer than an hour may be missed at
     the beginning of a span.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vault: Vault) -> None:
         self._path = path
+        self._vault = vault
 
     def count(self, tenant_id: str, from_us: int, to_us: int, business_unit_ids: frozenset[str] | None = None) -> int:
         """How many records `records` gives."""
@@ -46,12 +45,12 @@ class LedgerReplay:
         Raises AuditUnavailable.
         """
         among, units = _among(business_unit_ids)
-        query = f"SELECT seq, record FROM records WHERE {_SPAN}{among} ORDER BY seq LIMIT ?"  # noqa: S608
+        query = f"SELECT {RECORD_COLUMNS} FROM records WHERE {_SPAN}{among} ORDER BY seq LIMIT ?"  # noqa: S608
         with reading(self._path) as db:
             seq = _first(db, from_us)
             while rows := db.execute(query, (tenant_id, seq, from_us, to_us, *units, _BATCH)).fetchall():
                 seq = rows[-1][0] + 1
-                yield [_decode(row[1]) for row in rows]
+                yield [read_record(row, self._vault)[0] for row in rows]
 
 
 def _among(unit_ids: frozenset[str] | None) -> tuple[str, list[str]]:

@@ -50,6 +50,7 @@ class SecretFiles:
         needed: Callable[[], bool] = lambda: False,
         kek: str | None = None,
         kek_needed: Callable[[], bool] = lambda: False,
+        payload_needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._directory = directory
         self._variable = variable
@@ -57,6 +58,7 @@ class SecretFiles:
         self._needed = needed
         self._kek = kek
         self._kek_needed = kek_needed
+        self._payload_needed = payload_needed
 
     def peppers(self) -> Peppers:
         """Made on first call. Raises SettingsError where the file or the variable is damaged or open to others."""
@@ -106,6 +108,13 @@ class SecretFiles:
         if self._kek is not None:
             return _decode(self._kek, "HATCHPAY_KEK")
         return self._made_once("kek.key", self._kek_needed)
+
+    def payload_key(self) -> bytes:
+        """32 bytes under which the keys of the record's personal parts lie; made on first call, never changed.
+
+        Raises SettingsError where the file is damaged, open to others, or gone.
+        """
+        return self._made_once("payload.key", self._payload_needed)
 
     def _made_once(self, name: str, needed: Callable[[], bool]) -> bytes:
         path = self._directory / name

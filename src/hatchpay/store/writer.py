@@ -4,7 +4,8 @@ It reads entries from a socket, commits whatever has gathered as one group, and 
 
 Frozen wire format between the two processes of one version:
 
-    to the writer      uint32 length ‖ uint64 deadline ‖ MessagePack of an Entry, repeated
+    to the writer      the derived key of the vault (32 bytes), then repeated:
+                       uint32 length ‖ uint64 deadline ‖ MessagePack of an Entry
     from the writer    uint8 verdict ‖ uint32 count ‖ uint16 length ‖ UTF-8 text   (big-endian)
 
 A verdict speaks of the oldest `count` entries that are not yet answered. A deadline is nanoseconds of the machine's
@@ -32,6 +33,7 @@ from hatchpay.audit.record import Change, Completion, Intent
 from hatchpay.errors import AuditUnavailable
 from hatchpay.store.instance import is_gone
 from hatchpay.store.ledger import Ledger
+from hatchpay.store.vault import SLOT_BYTES, Vault
 
 __all__ = ["ANSWER", "DURABLE", "FAILED", "PREFIX", "READY", "main"]
 
@@ -48,6 +50,7 @@ _decode: Final = msgspec.msgpack.Decoder(Intent | Completion | Change).decode
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ledger", type=Path, required=True)
+    parser.add_argument("--vault", type=Path, required=True)
     parser.add_argument("--instances", type=Path, required=True)
     parser.add_argument("--instance", required=True)
     parser.add_argument("--socket", type=int, required=True)
@@ -55,8 +58,12 @@ def main() -> None:
     # A terminal's Ctrl-C reaches the whole group; the server decides when the writer is done, by closing the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ledger = Ledger(arguments.ledger, arguments.instance)
     with socket.socket(fileno=arguments.socket) as connection:
+        derived = connection.recv(SLOT_BYTES, socket.MSG_WAITALL)
+        if len(derived) != SLOT_BYTES:
+            return
+        vault = Vault.of_derived(arguments.vault, derived)
+        ledger = Ledger(arguments.ledger, arguments.instance, vault, many=True)
 
         def recover() -> int:
             return ledger.recover(lambda instance: is_gone(arguments.instances, instance))
@@ -66,7 +73,7 @@ def main() -> None:
         except AuditUnavailable as error:
             _answer(connection, FAILED, 0, str(error))
         serve(connection, ledger, recover)
-    ledger.close()
+        ledger.close()
 
 
 def serve(connection: socket.socket, ledger: Ledger, recover: Callable[[], int]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from tests.support.vaults import vault_beside
 
 from hatchpay.access.replay import Standing
 from hatchpay.access.routes import RouteTable
@@ -29,7 +30,7 @@ from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
-from hatchpay.audit.record import Completion, Record
+from hatchpay.audit.record import Change, Completion, Record
 from hatchpay.clock import wall_us
 from hatchpay.control.app import Services, create_control_app
 from hatchpay.control.published import PublishedKeys
@@ -43,7 +44,7 @@ from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
-from hatchpay.store.ledger import Ledger, LedgerReader
+from hatchpay.store.ledger import Ledger, LedgerReader, create_ledger
 from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
 from hatchpay.tokens import apikey
@@ -85,10 +86,11 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.directory = SqlDirectory(folder / "directory.db")
         self._ledger_path = folder / "audit.db"
-        self.ledger = Ledger(self._ledger_path, "test")
-        self.ledger.create()
+        vault = vault_beside(self._ledger_path)
+        create_ledger(self._ledger_path)
+        self.ledger = Ledger(self._ledger_path, "test", vault)
         self.changes = 0
-        reader = LedgerReader(self._ledger_path)
+        reader = LedgerReader(self._ledger_path, vault)
         self.tenants = Tenants(self.directory, wall_us, new_id, lambda: _PEPPERS)
         self.snapshots = DirectorySnapshots(self.directory, lambda: _PEPPERS)
         documents = IssuerDocuments(GuardedHttp(insecure=True))
@@ -109,7 +111,13 @@ class World:
                 policies=Policies(self.directory, wall_us, new_id),
                 units=BusinessUnits(self.directory, wall_us, new_id),
                 tenants=self.tenants,
-                advice=Advice(self.directory, LedgerReplay(self._ledger_path), reader, wall_us, new_id),
+                advice=Advice(
+                    self.directory,
+                    LedgerReplay(self._ledger_path, vault),
+                    reader,
+                    wall_us,
+                    new_id,
+                ),
                 issuers=Issuers(
                     self.directory, wall_us, new_id, documents.keys, lambda: self._trust().urls, insecure=True
                 ),
@@ -123,7 +131,7 @@ class World:
                 history=reader,
                 rehearsals=Rehearsals(
                     self.directory,
-                    LedgerReplay(self._ledger_path),
+                    LedgerReplay(self._ledger_path, vault),
                     lambda: Standing(self.snapshots.current, self.snapshots.rules),
                     RouteTable(CONTROL_ROUTES),
                     wall_us,
@@ -181,8 +189,9 @@ class World:
     def requests_that_changed(self, subject_id: str) -> list[str]:
         """The ids of the requests whose changes to `subject_id` the ledger holds."""
         with closing(sqlite3.connect(self._ledger_path)) as db:
-            rows = db.execute("SELECT request_id FROM changes WHERE subject_id = ? ORDER BY id", (subject_id,))
-            return [row[0] for row in rows]
+            rows = db.execute("SELECT change FROM changes ORDER BY id").fetchall()
+        changes = [msgspec.msgpack.decode(row[0], type=Change) for row in rows]
+        return [change.request_id for change in changes if change.subject_id == subject_id]
 
     def lose_the_ledger(self) -> None:
         self.ledger.close()

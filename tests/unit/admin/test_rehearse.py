@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.directory import HOUR, START, World, fresh_directory
+from tests.support.vaults import vault_beside
 
 from hatchpay.access.decision import Decision
 from hatchpay.access.replay import Standing
@@ -21,7 +22,7 @@ from hatchpay.audit.record import Completion, Record
 from hatchpay.errors import AuditUnavailable, Conflict, Forbidden, HatchPayError, InvalidInput
 from hatchpay.identity.principal import Limits, RateLimit
 from hatchpay.ids import new_id
-from hatchpay.store.ledger import Ledger
+from hatchpay.store.ledger import Ledger, create_ledger
 from hatchpay.store.replay import LedgerReplay
 
 READ, WRITE = "shop.orders.read", "shop.orders.create"
@@ -61,8 +62,8 @@ class Shop:
         self.tenant_id = demo.tenant.id
         self.admin = self.world.admin(demo)
         self.path = path
-        self.ledger = Ledger(path, "test")
-        self.ledger.create()
+        self.ledger = Ledger(path, "test", vault_beside(path))
+        create_ledger(path)
         self.role_id = self.world.role(self.admin, "clerk", READ).id
         self.clerk = self.world.key(self.admin, self.role_id)
 
@@ -94,7 +95,7 @@ class Shop:
         self.world.snapshots.refresh()
         return Rehearsals(
             self.world.directory,
-            LedgerReplay(self.path),
+            LedgerReplay(self.path, vault_beside(self.path)),
             lambda: Standing(self.world.snapshots.current, self.world.snapshots.rules),
             TABLE,
             self.world.clock,
@@ -253,7 +254,9 @@ class TestPolicies:
     def test_where_there_are_no_policies_they_cannot_be_rehearsed(self, shop: Shop) -> None:
         world = shop.world
         standing = Standing(world.snapshots.current, world.snapshots.rules)
-        bare = Rehearsals(world.directory, LedgerReplay(shop.path), lambda: standing, TABLE, world.clock)
+        bare = Rehearsals(
+            world.directory, LedgerReplay(shop.path, vault_beside(shop.path)), lambda: standing, TABLE, world.clock
+        )
         with pytest.raises(InvalidInput) as refused:
             bare.prepare(shop.admin, PolicyText("x", READ))
         assert (refused.value.code, refused.value.field) == ("policies_unavailable", "change.policy")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.vaults import vault_of
 
 from hatchpay.access.directory import IssuerKeys, IssuerRow
 from hatchpay.admin.views import NewKey, Onboarded
@@ -118,7 +119,7 @@ def test_a_database_that_is_lost_or_damaged_fails_its_checks_and_no_other(
 
 def test_a_request_of_a_process_that_is_gone_is_recovered(settings: Settings, demo: Onboarded) -> None:
     record = Record(new_id(), demo.tenant.id, "POST", "/v1/payments", wall_us())
-    gone = Ledger(settings.data_dir / "ledger.db", new_id())
+    gone = Ledger(settings.data_dir / "ledger.db", new_id(), vault_of(settings.data_dir))
     gone.write([Intent(record)])
     gone.close()
     found = finding(settings, "unfinished_requests")
@@ -129,7 +130,7 @@ def test_a_request_of_a_process_that_is_gone_is_recovered(settings: Settings, de
 def test_a_request_of_a_process_that_lives_is_left_alone(settings: Settings, demo: Onboarded) -> None:
     instance = new_id()
     lock = InstanceLock(settings.data_dir / "instances", instance)
-    ledger = Ledger(settings.data_dir / "ledger.db", instance)
+    ledger = Ledger(settings.data_dir / "ledger.db", instance, vault_of(settings.data_dir))
     ledger.write([Intent(Record(new_id(), demo.tenant.id, "POST", "/v1/payments", wall_us()))])
     found = finding(settings, "unfinished_requests")
     ledger.close()

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.vaults import vault_of
 
 from hatchpay.access.directory import IssuerKeys, IssuerRow
 from hatchpay.admin.token_views import TokenWish
@@ -60,7 +61,9 @@ def demo(local: Local) -> Onboarded:
 
 def records(settings: Settings, tenant_id: str = PLATFORM_TENANT_ID) -> list[dict[str, Any]]:
     """The oldest first."""
-    page = LedgerReader(settings.data_dir / "ledger.db").page(HistoryFilter(tenant_id=tenant_id), 100)
+    page = LedgerReader(settings.data_dir / "ledger.db", vault_of(settings.data_dir)).page(
+        HistoryFilter(tenant_id=tenant_id), 100
+    )
     return list(reversed(page.records))
 
 
@@ -79,7 +82,7 @@ def test_what_is_done_is_recorded_with_its_changes(settings: Settings, local: Lo
 
 def test_the_intent_is_durable_before_the_use_case_runs(settings: Settings, local: Local, demo: Onboarded) -> None:
     def use(_: Actor) -> list[str]:
-        return LedgerReader(settings.data_dir / "ledger.db").pending()
+        return LedgerReader(settings.data_dir / "ledger.db", vault_of(settings.data_dir)).pending()
 
     assert len(local.act("keys create", demo.tenant.id, use)) == 1
     assert use(local.reader(demo.tenant.id)) == []

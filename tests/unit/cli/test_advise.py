@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.vaults import vault_of
 
 from hatchpay.admin.views import NewKey, RoleDraft
 from hatchpay.app.command import program
@@ -40,7 +41,7 @@ def role_id(tmp_path: Path) -> str:
         made = local.roles.create(actor, draft)
         made_for = local.keys.create(actor, NewKey(name="Till")).view
         local.keys.set_roles(actor, made_for.id, (made.id,))
-    ledger = Ledger(tmp_path / "ledger.db", "test")
+    ledger = Ledger(tmp_path / "ledger.db", "test", vault_of(tmp_path))
     use = {"key_id": made_for.id, "permission": ROLES, "decision": "allow"}
     record = Record(new_id(), demo.tenant.id, "GET", "/roles", wall_us() - 1_000_000, **use)
     ledger.write([Completion(record)])

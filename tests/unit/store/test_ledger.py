@@ -16,12 +16,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.vaults import vault_beside
 
 from hatchpay.audit.ports import HistoryFilter, KeyUsage
 from hatchpay.audit.record import Change, Completion, Intent, Record
 from hatchpay.errors import AuditUnavailable
 from hatchpay.store.instance import InstanceLock, is_gone
-from hatchpay.store.ledger import Ledger, LedgerReader, reading
+from hatchpay.store.ledger import Ledger, LedgerReader, create_ledger, reading
 
 START = 1_790_000_000_000_000
 
@@ -60,15 +61,15 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(path, "here", busy_timeout_s=0.05)
-    ledger.create()
+    ledger = Ledger(path, "here", vault_beside(path), busy_timeout_s=0.05)
+    create_ledger(path)
     yield ledger
     ledger.close()
 
 
 @pytest.fixture
 def reader(path: Path) -> LedgerReader:
-    return LedgerReader(path)
+    return LedgerReader(path, vault_beside(path))
 
 
 def ask(reader: LedgerReader, limit: int = 100, **conditions: object) -> list[str]:
@@ -95,7 +96,7 @@ class TestMaking:
 
     def test_making_it_again_keeps_what_is_in_it(self, ledger: Ledger, path: Path, reader: LedgerReader) -> None:
         ledger.write(done(1))
-        Ledger(path, "another").create()
+        create_ledger(path)
         assert ask(reader) == ["0001"]
 
     def test_many_may_make_it_at_once(self, path: Path) -> None:
@@ -103,7 +104,7 @@ class TestMaking:
 
         def make(number: int) -> None:
             try:
-                Ledger(path, str(number)).create()
+                create_ledger(path)
             except BaseException as error:
                 failed.append(error)
 
@@ -119,18 +120,18 @@ class TestMaking:
         with sqlite3.connect(path) as db:
             db.execute("PRAGMA user_version = 99")
         db.close()
-        with pytest.raises(AuditUnavailable, match="newer"):
-            ledger.create()
+        with pytest.raises(AuditUnavailable, match="another version"):
+            create_ledger(path)
 
     def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(self, path: Path) -> None:
         path.write_bytes(b"no database " * 100)
         with pytest.raises(AuditUnavailable):
-            Ledger(path, "here").create()
+            create_ledger(path)
         assert path.read_bytes() == b"no database " * 100
 
     def test_where_there_is_no_folder_there_is_no_ledger(self, tmp_path: Path) -> None:
         with pytest.raises(AuditUnavailable):
-            Ledger(tmp_path / "absent" / "ledger.db", "here").create()
+            create_ledger(tmp_path / "absent" / "ledger.db")
 
 
 class TestWriting:
@@ -249,7 +250,7 @@ class TestWriting:
 
     def test_two_writers_take_turns(self, ledger: Ledger, path: Path, reader: LedgerReader) -> None:
         def write(first: int) -> None:
-            own = Ledger(path, str(first), busy_timeout_s=10)
+            own = Ledger(path, str(first), vault_beside(path), busy_timeout_s=10)
             for number in range(first, first + 20):
                 own.write([Intent(record(number))])
                 own.write(done(number))
@@ -268,7 +269,7 @@ class TestRecovery:
     def test_the_intents_of_an_instance_that_is_gone_become_indeterminate_records(
         self, ledger: Ledger, path: Path, reader: LedgerReader
     ) -> None:
-        lost = Ledger(path, "gone")
+        lost = Ledger(path, "gone", vault_beside(path))
         lost.write([Intent(record(1, status=None, state="indeterminate")), Intent(record(2)), *done(2)])
         lost.close()
         assert ledger.recover(lambda instance: instance == "gone") == 1
@@ -281,7 +282,7 @@ class TestRecovery:
         self, ledger: Ledger, path: Path, reader: LedgerReader
     ) -> None:
         for instance, number in (("alive", 1), ("here", 2), ("gone", 3)):
-            own = Ledger(path, instance)
+            own = Ledger(path, instance, vault_beside(path))
             own.write([Intent(record(number))])
             own.close()
         asked: list[str] = []
@@ -296,12 +297,12 @@ class TestRecovery:
         assert ask(reader) == ["0003"]
 
     def test_a_completion_that_was_recovered_already_stays_as_it_is(self, ledger: Ledger, path: Path) -> None:
-        lost = Ledger(path, "gone")
+        lost = Ledger(path, "gone", vault_beside(path))
         lost.write([Intent(record(1, state="indeterminate"))])
         ledger.recover(lambda _: True)
         lost.write(done(1))
         lost.close()
-        (shown,) = LedgerReader(path).page(HistoryFilter(tenant_id="tenant"), 10).records
+        (shown,) = LedgerReader(path, vault_beside(path)).page(HistoryFilter(tenant_id="tenant"), 10).records
         assert shown["state"] == "indeterminate"
 
     def test_a_killed_process_is_recovered_and_a_running_one_is_not(
@@ -323,12 +324,12 @@ class TestRecovery:
     def test_two_that_recover_at_once_recover_each_request_once(
         self, ledger: Ledger, path: Path, reader: LedgerReader
     ) -> None:
-        lost = Ledger(path, "gone")
+        lost = Ledger(path, "gone", vault_beside(path))
         lost.write([Intent(record(number)) for number in range(50)])
         lost.close()
 
         def recover(name: str) -> None:
-            own = Ledger(path, name, busy_timeout_s=10)
+            own = Ledger(path, name, vault_beside(path), busy_timeout_s=10)
             own.recover(lambda instance: instance == "gone")
             own.close()
 
@@ -347,10 +348,12 @@ from pathlib import Path
 from hatchpay.audit.record import Intent, Record
 from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger
+from hatchpay.store.vault import Vault
 path, instances, instance, number = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 lock = InstanceLock(instances, instance)
 record = Record(f"request-{number:04}", "tenant", "POST", "/x", number)
-Ledger(path, instance, busy_timeout_s=10).write([Intent(record)])
+vault = Vault(path.parent / "payload.keys", lambda: bytes(32))
+Ledger(path, instance, vault, busy_timeout_s=10).write([Intent(record)])
 print("written", flush=True)
 time.sleep(60)
 """
@@ -413,8 +416,8 @@ class TestOutages:
         ledger.write(done(1))
         for file in sorted(tmp_path.glob("ledger.db*")):
             file.rename(tmp_path / file.name.replace("ledger", "old"))
-        maker = Ledger(path, "maker")
-        maker.create()
+        create_ledger(path)
+        maker = Ledger(path, "maker", vault_beside(path))
         maker.write(done(2))
         # The first attempt may still meet the old file; it says so, and the next one starts afresh.
         with contextlib.suppress(AuditUnavailable):
@@ -423,7 +426,7 @@ class TestOutages:
         maker.write(done(4))
         maker.close()
         assert ask(reader) == ["0004", "0003", "0002"]
-        assert ask(LedgerReader(tmp_path / "old.db")) == ["0001"]
+        assert ask(LedgerReader(tmp_path / "old.db", vault_beside(path))) == ["0001"]
 
     def test_a_vanished_ledger_is_never_begun_anew(self, ledger: Ledger, path: Path, tmp_path: Path) -> None:
         ledger.write(done(1))
@@ -624,7 +627,7 @@ class TestUsage:
         assert reader.usage(["k"]) == {}
 
     def test_a_request_whose_end_is_unknown_was_a_use(self, ledger: Ledger, path: Path, reader: LedgerReader) -> None:
-        lost = Ledger(path, "gone")
+        lost = Ledger(path, "gone", vault_beside(path))
         lost.write([Intent(self.used(1, 10, "a").record)])
         lost.close()
         assert reader.usage(["k"]) == {}
@@ -686,12 +689,14 @@ class TestReading:
         (tmp_path / "copy").mkdir()
         for file in tmp_path.glob("ledger.db*"):
             shutil.copy(file, tmp_path / "copy")
-        assert ask(LedgerReader(tmp_path / "copy" / "ledger.db")) == ["0001"]
+        assert ask(LedgerReader(tmp_path / "copy" / "ledger.db", vault_beside(tmp_path / "copy" / "ledger.db"))) == [
+            "0001"
+        ]
 
 
 def test_the_lock_of_an_instance_is_what_recovery_asks_for(ledger: Ledger, path: Path, tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path / "instances", "other")
-    other = Ledger(path, "other")
+    other = Ledger(path, "other", vault_beside(path))
     other.write([Intent(record(1))])
     other.close()
     assert ledger.recover(lambda instance: is_gone(tmp_path / "instances", instance)) == 0
