@@ -2,7 +2,7 @@
 
 One file of slots, 32 bytes each. A slot is drawn once, is durable before anything is encrypted under it, and is
 destroyed by overwriting it with zeros, in place: there is no journal and no old page in which it would survive. The
-data key of a slot is HMAC-SHA-256 of its bytes under a secret that lies elsewhere, so that the file alone opens nothing.
+data key of a slot is HMAC-SHA-256 of its bytes under a secret that lies elsewhere: the file alone opens nothing.
 
 Frozen format, version 1: slot 0 is HMAC-SHA-256(derived key, "check"), which tells a wrong secret; slots from 1 on are
 random or zero. The derived key is HMAC-SHA-256(secret, "hatchpay payload keys v1").

@@ -25,7 +25,7 @@ from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger
 
-CHECKS = ["data_directory", "disk_space", "secret_files", "directory", "ledger"]
+CHECKS = ["data_directory", "disk_space", "secret_files", "directory", "ledger", "payload_keys"]
 CHECKS += ["unfinished_requests", "outbox", "peppers", "administrators", "signing_keys", "issuers"]
 
 
