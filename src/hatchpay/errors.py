@@ -15,6 +15,8 @@ HatchPayError
 ├── SettingsError                a setting is missing or wrong; start-up stops
 ├── DirectoryUnavailable         the directory could not be opened or read
 ├── FetchFailed                  502: what another party publishes could not, or may not, be fetched
+├── InvalidProof                 422: a note, checkpoint, proof or receipt that does not hold; the code says why
+├── BrokenLog                    a file of the verifiable log is missing or damaged
 ├── UnusableKey                  422: a JSON Web Key that cannot, or must not, be used
 ├── InvalidToken                 401: a JSON Web Token that is refused; the code says why
 └── MalformedToken               a credential that does not have the form of one
@@ -29,12 +31,14 @@ from http import HTTPStatus
 
 __all__ = [
     "AuditUnavailable",
+    "BrokenLog",
     "Conflict",
     "DirectoryUnavailable",
     "FetchFailed",
     "Forbidden",
     "HatchPayError",
     "InvalidInput",
+    "InvalidProof",
     "InvalidToken",
     "MalformedRequest",
     "MalformedToken",
@@ -155,6 +159,15 @@ class DirectoryUnavailable(HatchPayError):
 class FetchFailed(HatchPayError):
     default_status = HTTPStatus.BAD_GATEWAY
     default_code = "fetch_failed"
+
+
+class InvalidProof(HatchPayError):
+    default_status = HTTPStatus.UNPROCESSABLE_ENTITY
+    default_code = "proof_invalid"
+
+
+class BrokenLog(HatchPayError):
+    default_code = "log_broken"
 
 
 class UnusableKey(HatchPayError):

@@ -10,9 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import msgspec
 from tests.attack.canaries import Canary
+from tests.support.vaults import vault_of
 
-__all__ = ["WINDOW", "Remains", "of_directory", "of_files"]
+from hatchpay.store.feed import LedgerFeed
+
+__all__ = ["WINDOW", "Remains", "of_directory", "of_files", "of_the_record"]
 
 WINDOW = 12
 """Characters of a secret, or digits of a card number, that may stand nowhere in a row."""
@@ -54,6 +58,13 @@ def of_directory(data_dir: Path) -> list[Remains]:
         if path.suffix == ".db":
             found += [Remains(f"{path.name}: {table}", data) for table, data in _tables(path)]
     return found
+
+
+def of_the_record(data_dir: Path) -> list[Remains]:
+    """What is encrypted in the ledger, opened."""
+    feed = LedgerFeed(data_dir / "ledger.db", vault_of(data_dir))
+    shown = [msgspec.json.encode(kept.flat()) for kept in feed.after(0, 1_000_000)]
+    return [Remains("the record, opened", b" ~~~~~ ".join(shown))]
 
 
 def of_files(*paths: Path) -> list[Remains]:

@@ -53,7 +53,11 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
             found.recorded = {*record_ids(operator), *record_ids(tenant)}
             found.running = remains.of_files(*(server.data_dir / name for name in WRITE_AHEAD_LOGS))
         assert server.stop() == 0
-    found.stopped = [*remains.of_directory(server.data_dir), *remains.of_files(server.log, server.out)]
+    found.stopped = [
+        *remains.of_directory(server.data_dir),
+        *remains.of_the_record(server.data_dir),
+        *remains.of_files(server.log, server.out),
+    ]
     return found
 
 

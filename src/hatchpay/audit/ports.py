@@ -17,10 +17,15 @@ __all__ = [
     "HistoryPage",
     "Kept",
     "KeyUsage",
+    "Receipts",
+    "RecordProof",
     "Recorder",
     "Replay",
+    "SealState",
     "Sealed",
+    "TenantLog",
     "UsageReader",
+    "WitnessState",
 ]
 
 
@@ -141,4 +146,65 @@ class Feed(Protocol):
 
     def newest(self) -> int:
         """The greatest `seq` there is; 0 where there is none. Raises AuditUnavailable."""
+        ...
+
+
+class RecordProof(msgspec.Struct, frozen=True):
+    """A record as the history shows it, with `openings`: salt and value of each part that its leaf commits to.
+
+    `leaf` is None until it is sealed. Parts that were erased have no opening.
+    """
+
+    record: dict[str, object]
+    business_unit_id: str | None
+    openings: dict[str, dict[str, object]]
+    leaf: Sealed | None
+
+
+class WitnessState(msgspec.Struct, frozen=True):
+    """`size` is what the witness has cosigned; `tried_us` the last try, in microseconds; `failure` why that failed."""
+
+    name: str
+    size: int
+    tried_us: int
+    failure: str | None
+
+
+class TenantLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The verifiable log of a tenant. `checkpoint` and `cosigned` are signed notes, `successions` signed statements by
+    which its keys vouch for their successors (ledger/succession.py).
+    """
+
+    origin: str
+    vkey: str
+    size: int
+    root: bytes
+    signed_us: int
+    checkpoint: bytes
+    cosigned: bytes | None
+    cosigned_size: int
+    successions: tuple[bytes, ...]
+    witnesses: tuple[WitnessState, ...]
+
+
+class SealState(msgspec.Struct, frozen=True):
+    """`unsealed` records wait; the newest checkpoint was signed at `signed_us`, 0 for none."""
+
+    unsealed: int
+    signed_us: int
+
+
+class Receipts(Protocol):
+    """What proves a record to an outsider. Raises AuditUnavailable, BrokenLog."""
+
+    def record(self, tenant_id: str, request_id: str) -> RecordProof | None:
+        """None where the tenant has no such record."""
+        ...
+
+    def receipt(self, tenant_id: str, request_id: str) -> bytes | None:
+        """In the format c2sp.org/tlog-proof@v1; None until the record is sealed."""
+        ...
+
+    def log(self, tenant_id: str) -> TenantLog | None:
+        """None until something of the tenant is sealed."""
         ...

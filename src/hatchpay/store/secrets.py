@@ -22,7 +22,7 @@ import msgspec
 from hatchpay.errors import Conflict, InvalidInput, SettingsError
 from hatchpay.tokens.digest import Peppers
 
-__all__ = ["SecretFiles"]
+__all__ = ["SecretFiles", "read_private", "write_private"]
 
 _LENGTH: Final = 32
 _VERSION: Final = re.compile("[1-9][0-9]{0,8}")
@@ -123,8 +123,8 @@ class SecretFiles:
                 if not path.exists():
                     if needed():
                         raise SettingsError(f"{name} is gone, and what is stored depends on it: restore its backup")
-                    _write(path, base64.b64encode(self._random(_LENGTH)))
-        return _decode(_read(path).decode("ascii", "replace"), path.name)
+                    write_private(path, base64.b64encode(self._random(_LENGTH)))
+        return _decode(read_private(path).decode("ascii", "replace"), path.name)
 
     @property
     def _pepper_file(self) -> Path:
@@ -132,7 +132,7 @@ class SecretFiles:
 
     def _load(self) -> Peppers:
         try:
-            stored = msgspec.json.decode(_read(self._pepper_file), type=_PepperFile)
+            stored = msgspec.json.decode(read_private(self._pepper_file), type=_PepperFile)
             keys = {int(version): _decode(text, "pepper.json") for version, text in stored.keys.items()}
         except (msgspec.DecodeError, ValueError):
             raise SettingsError("pepper.json is damaged") from None
@@ -142,7 +142,7 @@ class SecretFiles:
 
     def _save(self, peppers: Peppers) -> None:
         keys = {str(version): base64.b64encode(key).decode() for version, key in peppers.keys.items()}
-        _write(self._pepper_file, msgspec.json.encode(_PepperFile(peppers.current, keys)))
+        write_private(self._pepper_file, msgspec.json.encode(_PepperFile(peppers.current, keys)))
 
     def _refuse_variable(self) -> None:
         if self._variable is not None:
@@ -185,7 +185,8 @@ def _decode(text: str, where: str) -> bytes:
     return key
 
 
-def _read(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """Raises SettingsError where the file is open to others or cannot be read."""
     try:
         if path.stat().st_mode & 0o077:
             raise SettingsError(f"{path.name} is open to others; make its mode 0600")
@@ -194,7 +195,7 @@ def _read(path: Path) -> bytes:
         raise SettingsError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """Whole or not at all, durable, for its owner only."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
