@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issuer_keys_keep_s: int = 86_400
     allow_insecure_issuers: bool = False
     rate_limits_on_failure: Literal["deny", "allow"] = "deny"
+    log_origin: str | None = None
+    log_dir: Path | None = None
     pepper: str | None = None
     kek: str | None = None
 
@@ -76,12 +78,17 @@ _DESCRIPTIONS: Final[dict[str, str]] = {
     "allow_insecure_issuers": "trusted issuers may be on plain HTTP and on private addresses; for tests only",
     "rate_limits_on_failure": "deny or allow: what happens to requests with a limited rate while they cannot be "
     "counted",
+    "log_origin": "what the names of new verifiable logs begin with, such as audit.example.com; by default the host of "
+    "public_url",
+    "log_dir": "directory into which the verifiable logs are published, for any web server to serve; by default logs "
+    "in the data directory",
     "pepper": "version:base64 of 32 bytes, comma-separated, newest last; by default a file in the data directory",
     "kek": "base64 of 32 bytes, the key that encrypts signing keys; by default a file in the data directory",
 }
 _SECRET: Final = frozenset({"pepper", "kek"})
 _LONGEST_LIFE_S: Final = 12 * 3600
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_ORIGIN: Final = re.compile(r"[A-Za-z0-9.-]+(?:/[A-Za-z0-9._-]+)*")
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -184,6 +191,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("issuer_keys_keep_s is at least 1")
     if settings.public_url is not None and _URL.fullmatch(settings.public_url) is None:
         raise SettingsError("public_url is a scheme and a host, such as https://auth.example.com, and no path")
+    if settings.log_origin is not None and _ORIGIN.fullmatch(settings.log_origin) is None:
+        raise SettingsError("log_origin is a host and perhaps a path, such as audit.example.com/logs")
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("tls_cert and tls_key belong together")
     try:

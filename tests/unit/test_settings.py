@@ -32,6 +32,8 @@ GIVEN: dict[str, tuple[str, object]] = {
     "issuer_keys_keep_s": ("3600", 3600),
     "allow_insecure_issuers": ("true", True),
     "rate_limits_on_failure": ("allow", "allow"),
+    "log_origin": ("audit.example.com/logs", "audit.example.com/logs"),
+    "log_dir": ("/srv/logs", Path("/srv/logs")),
     "pepper": (f"1:{SECRET}", f"1:{SECRET}"),
     "kek": (SECRET, SECRET),
 }
@@ -91,6 +93,8 @@ def test_every_setting_can_come_from_the_file() -> None:
         issuer_keys_keep_s = 3600
         rate_limits_on_failure = "allow"
         allow_insecure_issuers = true
+        log_origin = "audit.example.com/logs"
+        log_dir = "/srv/logs"
         kek = "{SECRET}"
         pepper = "1:{SECRET}"
         """

@@ -29,6 +29,7 @@ class DataDirectory:
         self.secrets = self.root / "secrets"
         self.limits = self.root / "limits"
         self.payload_keys = self.root / "payload.keys"
+        self.seals = self.root / "seals.db"
 
     def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
         """None of them is begun anew while something in `directory` depends on it."""
@@ -55,6 +56,10 @@ class DataDirectory:
     def vault_to_read(self, secrets: SecretFiles) -> Vault:
         """Asks for its secret once there is something to open."""
         return Vault(self.payload_keys, secrets.payload_key)
+
+    def logs(self, settings: Settings) -> Path:
+        """Where the verifiable logs are published."""
+        return settings.log_dir or self.root / "logs"
 
     def prepare(self) -> None:
         """Make the ledger of a new data directory. Raises SettingsError where one that was there is missing.

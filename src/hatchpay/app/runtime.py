@@ -15,6 +15,7 @@ from hatchpay.access.routes import RouteTable, merge
 from hatchpay.admin.issuer_keys import IssuerKeyRefresh
 from hatchpay.admin.keys import Keys
 from hatchpay.app.issuer_keeper import IssuerKeeper
+from hatchpay.app.keeper_process import KeeperProcess
 from hatchpay.app.paths import DataDirectory
 from hatchpay.clock import wall_us
 from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
@@ -88,6 +89,7 @@ class Runtime:
         self._stopping = threading.Event()
         self._rehashing: asyncio.Task[None] | None = None
         self._poller: threading.Thread | None = None
+        self._keeping = KeeperProcess(settings)
         self.running = False
         self._refreshed_at = monotonic()
 
@@ -123,6 +125,7 @@ class Runtime:
         self._refreshed_at = monotonic()
         self._poller.start()
         self._keeper.start()
+        self._keeping.start()
         self.running = True
 
     async def stop(self) -> None:
@@ -132,6 +135,7 @@ class Runtime:
         self.running = False
         self._stopping.set()
         await self._keeper.stop()
+        await asyncio.to_thread(self._keeping.stop)
         if self._rehashing is not None:
             self._rehashing.cancel()
             await asyncio.gather(self._rehashing, return_exceptions=True)

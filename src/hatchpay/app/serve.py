@@ -32,6 +32,7 @@ from hatchpay.app import own_tokens
 from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.rehearsing import rehearsals_over
 from hatchpay.app.runtime import Runtime
+from hatchpay.app.sealing import receipts_of
 from hatchpay.clock import wall_us
 from hatchpay.control.app import create_control_app
 from hatchpay.control.published import PublishedKeys
@@ -159,6 +160,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         token_authenticator=runtime.token_authenticator,
         published=PublishedKeys(runtime.trust, wall_us, url),
         history=runtime.history,
+        receipts=receipts_of(settings, runtime.paths, runtime.vault),
         rehearsals=rehearsals_over(directory, runtime.replay, runtime.snapshots, runtime.routes, policies),
         changed=runtime.changed,
     )

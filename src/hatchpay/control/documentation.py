@@ -170,7 +170,7 @@ def documented(
     *,
     status: int = 200,
     answer: Any = None,
-    example: Json | None = None,
+    example: Json | str | None = None,
     body: tuple[type[Body], Json] | None = None,
     body_optional: bool = False,
     query: type[Query] | None = None,

@@ -41,11 +41,14 @@ __all__ = [
     "ONBOARDED",
     "PERMISSION",
     "POLICY",
+    "RECEIPT",
+    "RECORD",
     "ROLE",
     "ROTATE_KEY",
     "ROTATED_KEY",
     "SET_KEY_ROLES",
     "TENANT",
+    "TENANT_LOG",
     "UNIT_ID",
     "page",
     "problem_example",
@@ -419,4 +422,27 @@ REHEARSAL: Final[Example] = {
         "more_groups": 0,
     },
     "allowed": {"count": 0, "groups": [], "more_groups": 0},
+}
+_SALT: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+_ROOT: Final = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+_ORIGIN: Final = f"auth.example.com/audit/{_TENANT_ID}"
+_CHECKPOINT: Final = f"{_ORIGIN}\n1042\n{_ROOT}\n\n— {_ORIGIN} 1lx1Vw…\n"
+RECORD: Final[Example] = {
+    "record": {**HISTORY_PAGE["data"][0], "secret_version": 1},
+    "openings": {"url": {"salt": _SALT, "value": "/v1/api-key/keys"}},
+    "leaf_index": 1041,
+    "leaf_hash": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+}
+RECEIPT: Final = f"c2sp.org/tlog-proof@v1\nextra eyJhdWRpdF91cyI6…\nindex 1041\n{_ROOT}\n\n{_CHECKPOINT}"
+TENANT_LOG: Final[Example] = {
+    "origin": _ORIGIN,
+    "vkey": f"{_ORIGIN}+d65c7557+AQ…",
+    "size": 1042,
+    "root": _ROOT,
+    "signed_at": _LATER,
+    "checkpoint": _CHECKPOINT,
+    "cosigned_size": 1042,
+    "cosigned_checkpoint": f"{_CHECKPOINT}— witness.example.org 8NWEi2…\n",
+    "key_statements": [f"hatchpay-log-key/v1\n{_ORIGIN}\n{_ORIGIN}+1f2e3d4c+AQ…\n\n— {_ORIGIN} 1lx1Vw…\n"],
+    "witnesses": [{"name": "witness.example.org", "cosigned_size": 1042, "tried_at": _LATER, "failure": None}],
 }

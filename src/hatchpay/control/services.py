@@ -20,7 +20,7 @@ from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
-from hatchpay.audit.ports import History
+from hatchpay.audit.ports import History, Receipts
 from hatchpay.control.published import PublishedKeys
 from hatchpay.identity.authenticator import ApiKeyAuthenticator
 from hatchpay.identity.tokens import TokenAuthenticator
@@ -54,6 +54,7 @@ class Services:
     token_authenticator: TokenAuthenticator
     published: PublishedKeys
     history: History
+    receipts: Receipts
     rehearsals: Rehearsals
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))

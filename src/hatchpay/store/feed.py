@@ -7,6 +7,7 @@ from pathlib import Path
 from hatchpay.audit.ports import Kept
 from hatchpay.store.ledger import changes_of, reading
 from hatchpay.store.rows import RECORD_COLUMNS, read_record
+from hatchpay.store.seals import SealStore
 from hatchpay.store.vault import Vault
 
 __all__ = ["LedgerFeed"]
@@ -15,9 +16,11 @@ __all__ = ["LedgerFeed"]
 class LedgerFeed:
     """One connection per call, so that any thread may ask. The caller bounds the memory by `limit`."""
 
-    def __init__(self, path: Path, vault: Vault) -> None:
+    def __init__(self, path: Path, vault: Vault, seals: SealStore | None = None) -> None:
+        """Without `seals` no record is given its leaf."""
         self._path = path
         self._vault = vault
+        self._seals = seals
 
     def after(self, seq: int, limit: int, tenant_id: str | None = None) -> list[Kept]:
         among, values = ("", (seq, limit)) if tenant_id is None else (" AND tenant_id = ?", (seq, tenant_id, limit))
@@ -28,8 +31,15 @@ class LedgerFeed:
             for start in range(0, len(found), 500):
                 ids = [record.request_id for _, record, _ in found[start : start + 500]]
                 changes |= changes_of(db, ids, self._vault)
+        leaves = {} if self._seals is None else self._seals.sealed("record", [number for number, _, _ in found])
         return [
-            Kept(seq=number, record=record, changes=changes.get(record.request_id, []), payload=payload)
+            Kept(
+                seq=number,
+                record=record,
+                changes=changes.get(record.request_id, []),
+                leaf=leaves.get(number),
+                payload=payload,
+            )
             for number, record, payload in found
         ]
 

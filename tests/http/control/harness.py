@@ -45,7 +45,11 @@ from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader, create_ledger
+from hatchpay.store.log_keys import LogKeys
+from hatchpay.store.receipts import LogReceipts
 from hatchpay.store.replay import LedgerReplay
+from hatchpay.store.sealer import Sealer
+from hatchpay.store.seals import SealStore
 from hatchpay.store.snapshots import DirectorySnapshots
 from hatchpay.tokens import apikey
 from hatchpay.tokens.digest import Peppers
@@ -89,6 +93,10 @@ class World:
         vault = vault_beside(self._ledger_path)
         create_ledger(self._ledger_path)
         self.ledger = Ledger(self._ledger_path, "test", vault)
+        self.seals = SealStore(folder / "seals.db")
+        self.seals.create()
+        keys = LogKeys(folder / "secrets", lambda: bool(self.seals.logs()))
+        self.sealer = Sealer(self._ledger_path, self.seals, folder / "logs", keys, "log.example", wall_us)
         self.changes = 0
         reader = LedgerReader(self._ledger_path, vault)
         self.tenants = Tenants(self.directory, wall_us, new_id, lambda: _PEPPERS)
@@ -129,6 +137,7 @@ class World:
                 token_authenticator=TokenAuthenticator(self._snapshot, wall_us, lambda _: None, keep_s=86_400),
                 published=PublishedKeys(self._trust, wall_us, URL),
                 history=reader,
+                receipts=LogReceipts(self._ledger_path, vault, self.seals, folder / "logs"),
                 rehearsals=Rehearsals(
                     self.directory,
                     LedgerReplay(self._ledger_path, vault),
