@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["Clock", "earliest", "format_time", "parse_time", "wall_us"]
@@ -30,7 +31,14 @@ def earliest(*ends: int | None) -> int | None:
 
 def format_time(us: int) -> str:
     """`2026-11-24T02:10:42.000001Z`: RFC 3339, always UTC, always six decimals."""
-    return (_EPOCH + us * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, fraction = divmod(us, 1_000_000)
+    return f"{_to_the_second(seconds)}.{fraction:06}Z"
+
+
+@lru_cache(maxsize=1024)
+def _to_the_second(seconds: int) -> str:
+    # Times mostly come in order, many within one second; formatting costs more than all else that is made of one.
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_time(text: str) -> int:

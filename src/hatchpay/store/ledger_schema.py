@@ -2,8 +2,8 @@
 
 `records` and `changes` are appended to; `intents` holds rows that leave only when their record arrives, in the same
 transaction. A row's `record` or `change` never changes. Erasure and retention clear what is beside it: `slot`,
-`encrypted`, `path`, `client_ip`, `principal_id`. `subject_records` finds all that was recorded about one subject.
-`key_usage` is a view of the records kept for quick reading.
+`encrypted`, `path`, `client_ip`, `principal_id`; `erased` says which of them accounts for which row. `subject_records`
+finds all that was recorded about one subject. `key_usage` is a view of the records kept for quick reading.
 """
 
 from __future__ import annotations
@@ -62,6 +62,13 @@ CREATE TABLE IF NOT EXISTS subject_records (
     slot INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     PRIMARY KEY (slot, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS erased (
+    tenant_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    erasure_id TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, source, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS key_usage (
     key_id TEXT NOT NULL,

@@ -90,8 +90,10 @@ class Vault:
 
     def key(self, slot: int) -> bytes | None:
         """The data key of a slot, 32 bytes; None where it was destroyed."""
-        with self._failing():
-            drawn = os.pread(self._open(), SLOT_BYTES, slot * SLOT_BYTES)
+        try:
+            drawn = os.pread(self._open() if self._fd < 0 else self._fd, SLOT_BYTES, slot * SLOT_BYTES)
+        except OSError as error:
+            raise _unusable(error) from None
         if slot <= 0 or len(drawn) != SLOT_BYTES:
             raise AuditUnavailable("a key of the record's parts is missing")
         return None if drawn == _DESTROYED else hmac.digest(self.derived, drawn, "sha256")
@@ -132,7 +134,11 @@ class Vault:
         try:
             yield
         except OSError as error:
-            raise AuditUnavailable(f"the keys of the record's parts cannot be used: {error.strerror}") from None
+            raise _unusable(error) from None
+
+
+def _unusable(error: OSError) -> AuditUnavailable:
+    return AuditUnavailable(f"the keys of the record's parts cannot be used: {error.strerror}")
 
 
 def _runs(slots: Iterable[int]) -> Iterator[tuple[int, int]]:
