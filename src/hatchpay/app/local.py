@@ -50,6 +50,7 @@ from hatchpay.store.replay import LedgerReplay
 if TYPE_CHECKING:
     from hatchpay.admin.explain_views import ExplanationView, Question
     from hatchpay.admin.rehearse import Rehearsals
+    from hatchpay.app.local_trail import LocalTrail
 
 __all__ = ["Local", "import_changes", "open_local"]
 
@@ -83,6 +84,7 @@ class Local:
         self._from_variable = settings.pepper is not None
         self._directory = SqlDirectory(paths.directory, busy_timeout_s=_PATIENCE_S)
         self._secrets = paths.secret_files(settings, self._directory)
+        self._settings = settings
         self._paths = paths
         self._vault = paths.vault_to_read(self._secrets)
         self.history = LedgerReader(paths.ledger, self._vault)
@@ -110,6 +112,17 @@ class Local:
             lock.release()
         self._directory.close()
         self._vault.close()
+
+    @cached_property
+    def trail(self) -> LocalTrail:
+        from hatchpay.app.local_trail import LocalTrail
+
+        return LocalTrail(self._settings, self._paths, self._vault)
+
+    def rotate_log_key(self) -> list[tuple[str, str]]:
+        return self.act(
+            "audit rotate-key", PLATFORM_TENANT_ID, lambda actor: self.trail.rotate_key(actor, self._ledger().write)
+        )
 
     @cached_property
     def policies(self) -> Policies:

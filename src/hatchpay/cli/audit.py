@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
-from hatchpay.cli import options
+from hatchpay.cli import options, trail
 from hatchpay.cli.options import Tenant
 from hatchpay.cli.output import Output
 from hatchpay.cli.ports import Local
@@ -99,6 +100,33 @@ def history(
     session.out.listing(page.records, _COLUMNS, None if page.last is None else str(page.last))
 
 
+@command(app, "verify")
+def verify(
+    session: Session,
+    from_: Annotated[
+        int | None,
+        typer.Option("--from", metavar="TIME", parser=options.moment, help="Look at records of that time or later."),
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Look also at the integrity of the databases.")] = False,
+    vkey: Annotated[list[str] | None, typer.Option("--vkey", metavar="VKEY", help="A log's key that you know.")] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="A checkpoint that a witness, or you, has kept."),
+    ] = None,
+    tenant: Tenant = None,
+) -> None:
+    """Show whether the record is whole: names the first record that was altered, inserted, removed or reordered."""
+    from hatchpay.audit.verifying import VerifyWish
+
+    tenant_id = None
+    if tenant is not None:
+        with session.local() as local:
+            tenant_id = session.tenant_id(local, tenant)
+    held = tuple(_read(file) for file in checkpoint or ())
+    keys = tuple(vkey or ())
+    trail.verify_trail(session, VerifyWish(tenant_id=tenant_id, from_us=from_, deep=deep, keys=keys, held=held))
+
+
 @command(app, "tail")
 def tail(
     session: Session,
@@ -114,6 +142,16 @@ def tail(
         wanted = _all_of(session, local, tenant, operator)
         for record in _latest(local.history, wanted, lines, follow):
             _print(session.out, record)
+
+
+trail.add_to(app)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="--checkpoint") from None
 
 
 def _latest(history: History, wanted: HistoryFilter, count: int, follow: bool) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -23,11 +23,22 @@ if TYPE_CHECKING:
     from hatchpay.admin.tenants import Tenants
     from hatchpay.admin.token_views import IssuedToken, TokenWish
     from hatchpay.admin.views import Actor
-    from hatchpay.audit.ports import History
+    from hatchpay.audit.ports import History, Receipts
+    from hatchpay.audit.verifying import Flaw, Holds, Progress, VerifyWish
     from hatchpay.identity.principal import Principal
     from hatchpay.settings import Settings
 
-__all__ = ["CaseOutcome", "Finding", "Local", "OpenLocal", "PepperVersion", "PolicyText", "Ports", "TokenInspection"]
+__all__ = [
+    "CaseOutcome",
+    "Finding",
+    "Local",
+    "OpenLocal",
+    "PepperVersion",
+    "PolicyText",
+    "Ports",
+    "TokenInspection",
+    "Trail",
+]
 
 Answer = TypeVar("Answer")
 
@@ -86,6 +97,17 @@ class TokenInspection(msgspec.Struct, frozen=True, kw_only=True):
         return [("reason", self.reason)]
 
 
+class Trail(Protocol):
+    """The verifiable logs."""
+
+    @property
+    def receipts(self) -> Receipts: ...
+
+    def verify(self, wish: VerifyWish) -> Iterator[Progress | Flaw | Holds]:
+        """One Flaw or one Holds for each tenant; Progress in between. See audit.verifying."""
+        ...
+
+
 class Local(Protocol):
     """The use cases, by access to the data directory. Reading goes to them directly, writing through `act`."""
 
@@ -116,6 +138,13 @@ class Local(Protocol):
     @property
     def rehearsals(self) -> Rehearsals:
         """By the route table of the settings; without one, only HatchPay's own calls are known."""
+        ...
+
+    @property
+    def trail(self) -> Trail: ...
+
+    def rotate_log_key(self) -> list[tuple[str, str]]:
+        """Recorded. Returns the vkey of each log from now on, by its tenant's id."""
         ...
 
     def reader(self, tenant_id: str) -> Actor:

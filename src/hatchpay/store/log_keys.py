@@ -63,7 +63,7 @@ class LogKeys:
                     if self._needed():
                         raise SettingsError(
                             f"{name} is gone: restore its backup, or go on under the other key with "
-                            "hatchpay audit rotate-key --lost"
+                            "hatchpay audit rotate-key"
                         )
                     write_private(path, base64.b64encode(self._random(_SEED_BYTES)))
         return Ed25519PrivateKey.from_private_bytes(self._seed(name))
