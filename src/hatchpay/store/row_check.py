@@ -62,7 +62,7 @@ def record_flaw(row: RecordAsStored, entry: bytes, vault: Vault) -> str | None:
         if opened.values.keys() != commitments.keys():
             return "a part is missing that the leaf commits to"
         return _columns_flaw(row, reveal(public, opened.values), erased=False)
-    except (msgspec.MsgspecError, ValueError, OverflowError):
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError):
         return "the record cannot be read"
 
 
@@ -84,7 +84,7 @@ def change_flaw(row: ChangeAsStored, entry: bytes, vault: Vault) -> str | None:
             if commitments.get(name) != commit(name, opened.salts[name], value):
                 return f"its {name} is not the one that the leaf commits to"
         return None if opened.values.keys() == commitments.keys() else "a part is missing that the leaf commits to"
-    except (msgspec.MsgspecError, ValueError, OverflowError):
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, OverflowError):
         return "the change cannot be read"
 
 
