@@ -45,6 +45,11 @@ COMMANDS: dict[str, set[str]] = {
     "routes import": {"--data-dir", "--config", "--help", "--over", "--output", "--force"},
     "routes check": LISTED | {"--routes", "--strict"},
     "rehearse": TENANT | {"--key", "--roles", "--role", "--permissions", "--policy", "--from", "--to", "--routes"},
+    "audit record": TENANT | {"--operator", "--output"},
+    "audit receipt": {"--data-dir", "--config", "--help", "--tenant", "--operator", "--output"},
+    "audit log": TENANT | {"--operator"},
+    "audit rotate-key": LISTED,
+    "audit verify": TENANT | {"--from", "--deep", "--vkey", "--checkpoint"},
     "audit history": TENANT
     | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
     | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--limit", "--cursor"},

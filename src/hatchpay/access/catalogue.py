@@ -55,6 +55,7 @@ class _RouteEntry(msgspec.Struct, forbid_unknown_fields=True):
     open: bool = False
     business_unit: str | list[str] | None = None
     body_fields: dict[str, FieldEntry] | None = None
+    subject: str | list[str] | None = None
 
 
 class _PermissionEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -123,6 +124,8 @@ def _route_lines(route: Route) -> Iterator[str]:
         yield f"business_unit = {dump_unit(route.unit)}"
     if route.fields:
         yield f"body_fields = {dump_fields(route.fields)}"
+    if route.subject:
+        yield f"subject = [{', '.join(map(toml_text, route.subject))}]"
 
 
 EMPTY = Catalogue((), RouteTable(()))
@@ -137,4 +140,5 @@ def _route(entry: _RouteEntry) -> Route:
         permission=entry.permission,
         unit=parse_unit(entry.business_unit, f"business_unit of {where}"),
         fields=parse_fields(entry.body_fields, f"body_fields of {where}"),
+        subject=(entry.subject,) if isinstance(entry.subject, str) else tuple(entry.subject or ()),
     )

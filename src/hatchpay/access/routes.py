@@ -94,6 +94,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One entry. `permission` is set exactly where `access` is `permission`.
 
     `unit` are all the places where a request says which business unit it concerns; `handler` stands alone.
+    `subject` are the places that may name whom a request is about, the first that does counts: a JSON Pointer into the
+    body, or `{name}` of the template. Without `keeps_body` nothing of a body is recorded but its size.
     HEAD is never listed: a framework runs the GET's handler for it, so it takes the GET's entry.
     """
 
@@ -103,6 +105,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     permission: str | None = None
     unit: tuple[UnitSource, ...] = ()
     fields: tuple[BodyField, ...] = ()
+    subject: tuple[str, ...] = ()
+    keeps_body: bool = True
     control: bool = False
 
     def __post_init__(self) -> None:
@@ -116,6 +120,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         self._check_unit(names)
         if len({field.name for field in self.fields}) < len(self.fields):
             raise SettingsError(f"route {self.method} {self.template} declares a body field twice")
+        for place in self.subject:
+            if not (place[1:-1] in names if place.startswith("{") else _POINTER.fullmatch(place)):
+                raise SettingsError(f"route {self.method} {self.template} has no subject at {place!r}")
         if self.permission is not None:
             try:
                 check_name(self.permission)

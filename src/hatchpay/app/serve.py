@@ -19,6 +19,7 @@ from hatchpay.access.catalogue import EMPTY
 from hatchpay.access.routes import RouteTable
 from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.erasures import Erasures
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.others_tokens import OthersTokens
@@ -33,6 +34,7 @@ from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.rehearsing import rehearsals_over
 from hatchpay.app.runtime import Runtime
 from hatchpay.app.sealing import receipts_of
+from hatchpay.audit.subject import subject_digest
 from hatchpay.clock import wall_us
 from hatchpay.control.app import create_control_app
 from hatchpay.control.published import PublishedKeys
@@ -47,6 +49,7 @@ from hatchpay.gate.reading import GateReading
 from hatchpay.gate.request import Scope
 from hatchpay.ids import new_id
 from hatchpay.settings import Settings
+from hatchpay.store.erasure import LedgerErasure
 
 __all__ = ["serve"]
 
@@ -161,6 +164,13 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         published=PublishedKeys(runtime.trust, wall_us, url),
         history=runtime.history,
         receipts=receipts_of(settings, runtime.paths, runtime.vault),
+        erasures=Erasures(
+            directory,
+            LedgerErasure(runtime.paths.ledger, runtime.vault),
+            lambda tenant_id, subject: subject_digest(runtime.secrets.fingerprint_key(), tenant_id, subject),
+            wall_us,
+            new_id,
+        ),
         rehearsals=rehearsals_over(directory, runtime.replay, runtime.snapshots, runtime.routes, policies),
         changed=runtime.changed,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
-from hatchpay.audit.record import Entry, Payload, Record, flat
+from hatchpay.audit.record import Change, Entry, Payload, Record, flat
 
 __all__ = [
+    "Erased",
+    "Erasure",
     "Feed",
     "History",
     "HistoryFilter",
@@ -207,4 +209,23 @@ class Receipts(Protocol):
 
     def log(self, tenant_id: str) -> TenantLog | None:
         """None until something of the tenant is sealed."""
+        ...
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """The records whose parts are gone, by sequence number and request id. `cleared`: no log of the database holds
+    anything of them any more; readers can delay that.
+    """
+
+    seqs: tuple[int, ...]
+    request_ids: tuple[str, ...]
+    cleared: bool
+
+
+class Erasure(Protocol):
+    def erase(self, tenant_id: str, request_ids: Sequence[str], subject: str | None, change: Change) -> Erased:
+        """Destroy the parts of these requests of the tenant, and of all requests about `subject`, a digest.
+
+        `change` is the event that accounts for it. Raises AuditUnavailable.
+        """
         ...

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
 from hatchpay.admin.advice_views import AdviceOverview, AppliedAdvice, KeyAdvice, RoleAdvice
+from hatchpay.admin.erasures import ErasureView
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
@@ -17,6 +18,7 @@ from hatchpay.control import (
     advice,
     audit_log,
     business_units,
+    erasures,
     issuers,
     keys,
     models,
@@ -48,6 +50,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     advice.router,
     tenants.router,
     audit_log.router,
+    erasures.router,
     receipts.router,
     issuers.router,
     rehearse.router,
@@ -65,6 +68,7 @@ _BODIES: Final = (
     models.ChangeBusinessUnit,
     models.CreateBusinessUnit,
     models.CreateTenant,
+    models.EraseRecords,
     models.ApplyAdvice,
     models.TrustIssuer,
     models.ChangeIssuer,
@@ -81,6 +85,7 @@ _ANSWERS: Final = (
     Page[TenantView],
     OnboardedAnswer,
     HistoryPageAnswer,
+    ErasureView,
     receipts.RecordAnswer,
     receipts.TenantLogAnswer,
     Page[IssuerView],

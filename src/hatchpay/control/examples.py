@@ -31,6 +31,8 @@ __all__ = [
     "CREATE_TENANT",
     "DEFINE_POLICY",
     "DEFINE_ROLE",
+    "ERASE_RECORDS",
+    "ERASURE",
     "EXPLAIN_ACCESS",
     "EXPLANATION",
     "HISTORY_PAGE",
@@ -427,6 +429,15 @@ _SALT: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 _ROOT: Final = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 _ORIGIN: Final = f"auth.example.com/audit/{_TENANT_ID}"
 _CHECKPOINT: Final = f"{_ORIGIN}\n1042\n{_ROOT}\n\n— {_ORIGIN} 1lx1Vw…\n"
+ERASE_RECORDS: Final[Example] = {"subject": "jane.doe@example.com"}
+ERASURE: Final[Example] = {
+    "id": "019ab3c6-1111-7d62-8e7f-901234567890",
+    "erased_at": _LATER,
+    "records": 1,
+    "request_ids": [_REQUEST_ID],
+    "exports": [{"id": _POLICY_ID, "format": "csv", "principal_id": KEY_ID, "started_at": _MADE}],
+    "complete": True,
+}
 RECORD: Final[Example] = {
     "record": {**HISTORY_PAGE["data"][0], "secret_version": 1},
     "openings": {"url": {"salt": _SALT, "value": "/v1/api-key/keys"}},

@@ -328,6 +328,17 @@ class ApplyAdvice(Body):
         return AdviceWish(key_id=self.key_id, role_id=self.role_id, days=self.days, force=self.force)
 
 
+class EraseRecords(Body):
+    """Whose records, or which. The text of a subject is recorded nowhere."""
+
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=2_000)] | None = Field(
+        default=None, description="As it stands in the fields that routes declare as their subject"
+    )
+    request_ids: list[Uuid] | None = Field(
+        default=None, min_length=1, max_length=10_000, description="The HatchPay-Request-Ids of single requests"
+    )
+
+
 class CreateTenant(Body):
     """A new tenant, to be onboarded with its built-in roles and its first admin key."""
 

@@ -64,6 +64,14 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
     _call("GET", "/v1/audit-log/records/{id}", "audit-log.history.read"),
     _call("GET", "/v1/audit-log/records/{id}/receipt", "audit-log.receipts.read"),
     _call("GET", "/v1/audit-log/log", "audit-log.receipts.read"),
+    Route(
+        method="POST",
+        template="/v1/audit-log/erasures",
+        permission="audit-log.erasures.create",
+        unit=_UNIT,
+        keeps_body=False,
+        control=True,
+    ),
     _call("POST", "/v1/access/rehearse", "access.rehearsals.read"),
     _free("GET", "/openapi.json", "open"),
 )

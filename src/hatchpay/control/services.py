@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 
 from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.erasures import Erasures
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
@@ -55,6 +56,7 @@ class Services:
     published: PublishedKeys
     history: History
     receipts: Receipts
+    erasures: Erasures
     rehearsals: Rehearsals
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))

@@ -33,6 +33,7 @@ class Account:
         "request_id",
         "response_size",
         "status",
+        "subject",
     )
 
     def __init__(
@@ -48,6 +49,7 @@ class Account:
         self._auth_us = (self._handler_from - zero) // 1000
         self.status: int | None = None
         self.response_size = 0
+        self.subject: str | None = None
 
     def handler_begins(self) -> None:
         self._handler_from = perf_counter_ns()
@@ -101,6 +103,7 @@ class Account:
             None if principal is None else recorded_token_id(principal),
             None if principal is None else principal.issuer_id,
             decision.missing,
+            self.subject,
         )
 
 

@@ -22,7 +22,8 @@ _LARGE_CHUNK: Final = 8 * 1024
 
 
 class Intake:
-    """`refusal` is set once the body has passed its limit; `disconnected` once the client has gone.
+    """`keeps` is whether the record gets anything of the body. `refusal` is set once the body has passed its limit;
+    `disconnected` once the client has gone.
 
     A small body is read before its handler runs, so that the intent of a request with effects says what was asked.
     """
@@ -35,6 +36,7 @@ class Intake:
         "_receive",
         "_redactor",
         "disconnected",
+        "keeps",
         "refusal",
         "size",
     )
@@ -49,6 +51,7 @@ class Intake:
         self.size = 0
         self.refusal: HatchPayError | None = None
         self.disconnected = False
+        self.keeps = True
 
     @property
     def goes_on(self) -> bool:
@@ -100,10 +103,14 @@ class Intake:
                 self.refusal = body_too_large()
                 # To the application the client has gone: it must not act on a body that it saw the half of.
                 return {"type": "http.disconnect"}
-            if self._redactor is None:
-                self._redactor = BodyRedactor(self._head.content_type, self._fingerprint_key)
-            self._redactor.feed(chunk)
+            if self.keeps:
+                self._redact(chunk)
             if len(chunk) > _LARGE_CHUNK:
                 # A large body is redacted at the expense of its own request, not of all others'.
                 await asyncio.sleep(0)
         return message
+
+    def _redact(self, chunk: bytes) -> None:
+        if self._redactor is None:
+            self._redactor = BodyRedactor(self._head.content_type, self._fingerprint_key)
+        self._redactor.feed(chunk)

@@ -32,6 +32,7 @@ from hatchpay.gate.body import Intake, Receive
 from hatchpay.gate.caller import Caller
 from hatchpay.gate.problems import REQUEST_ID_HEADER, Message, problem_messages
 from hatchpay.gate.request import RequestHead, Scope
+from hatchpay.gate.subject import subject_of
 from hatchpay.identity.authenticator import Authenticated, Invalid
 from hatchpay.ids import IdSource
 
@@ -111,6 +112,7 @@ class Exchange:
         self._safe = head.method in _SAFE
         self._verdict = parts.admission.judge(head, refusal)
         self._intake = Intake(receive, head, parts.fingerprint_key)
+        self._intake.keeps = self._verdict.match is None or self._verdict.match.route.keeps_body
         self._account = Account(parts.new_id(), started_us, zero, head, self._verdict, self._intake)
         self._start: Message | None = None
         self._held: list[Message] = []
@@ -144,6 +146,8 @@ class Exchange:
                 verdict.client_ip,
                 self._identified_inside,
             )
+            if self._account.subject is None:
+                self._name_subject()
             self._account.handler_begins()
             try:
                 await app(self._scope, self._intake.receive, self.send)
@@ -182,6 +186,7 @@ class Exchange:
         if self._intake.disconnected:
             self._end_unanswered("disconnected")
             return False
+        self._name_subject()
         if not (self._safe and self._parts.recorder.healthy):
             try:
                 await self._intend()
@@ -273,6 +278,17 @@ class Exchange:
             admission.judge_body(verdict, self._head.content_type, intake.ahead())
         if intake.refusal is not None:
             self._deny(intake.refusal)
+
+    def _name_subject(self) -> None:
+        match, principal = self._verdict.match, self._verdict.principal
+        if match is not None and principal is not None and match.route.subject:
+            self._account.subject = subject_of(
+                match,
+                self._head.content_type,
+                self._intake.ahead(),
+                self._parts.fingerprint_key,
+                principal.tenant_id,
+            )
 
     def _deny(self, refusal: HatchPayError) -> None:
         self._verdict.deny(Decision("deny", refusal.code), refusal)

@@ -34,7 +34,7 @@ from hatchpay.store.rows import (
 )
 from hatchpay.store.vault import Vault
 
-__all__ = ["Ledger", "LedgerReader", "changes_of", "create_ledger", "holds_anything", "reading"]
+__all__ = ["Ledger", "LedgerReader", "changes_of", "connect_to_write", "create_ledger", "holds_anything", "reading"]
 
 _TABLES: Final = ("records", "changes", "intents")
 _INTENTS: Final = "SELECT request_id, record, slot, encrypted FROM intents"
@@ -271,6 +271,16 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield db
     except sqlite3.Error as error:
         raise AuditUnavailable(f"the ledger cannot be read: {error}") from error
+
+
+def connect_to_write(path: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """Durable once committed. Raises AuditUnavailable."""
+    try:
+        db = _connect(path, "rw", timeout_s)
+        db.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error as error:
+        raise AuditUnavailable(f"the ledger cannot be written: {error}") from error
+    return db
 
 
 def _connect(path: Path, mode: str, timeout_s: float) -> sqlite3.Connection:

@@ -18,6 +18,7 @@ from hatchpay.ledger.merkle import HASH_BYTES, leaf_hash
 from hatchpay.ledger.note import VerifierKey
 from hatchpay.ledger.succession import follow
 from hatchpay.ledger.tiles import TILE_WIDTH, Edge, TileReader
+from hatchpay.store.erasures_check import accounted_for
 from hatchpay.store.ledger import reading
 from hatchpay.store.row_check import (
     CHANGE_QUERY,
@@ -274,7 +275,7 @@ class _Walk:
 
     def _erasures(self) -> None:
         """Parts may be gone only where an erasure or an expiry in the same log accounts for it."""
-        known = known_erasures(self._db, self._log.tenant_id)
+        known = accounted_for(self._db, self._log.tenant_id)
         for leaf, name in self._erased:
             if (leaf.source, leaf.seq) not in known:
                 detail = "its parts are gone, and no erasure accounts for it"
@@ -324,12 +325,6 @@ class _Rows(Generic[Row]):
 
     def rest(self) -> Row | None:
         return self._next
-
-
-def known_erasures(db: sqlite3.Connection, tenant_id: str) -> set[tuple[str, int]]:
-    """Which rows of the tenant an erasure accounts for, as source and sequence number."""
-    query = "SELECT source, seq FROM erased WHERE tenant_id = ?"
-    return set(db.execute(query, (tenant_id,)))
 
 
 def _without_log(

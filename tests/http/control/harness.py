@@ -18,6 +18,7 @@ from hatchpay.access.replay import Standing
 from hatchpay.access.routes import RouteTable
 from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
+from hatchpay.admin.erasures import Erasures
 from hatchpay.admin.explain import Explanations
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
@@ -31,6 +32,7 @@ from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
 from hatchpay.audit.record import Change, Completion, Record
+from hatchpay.audit.subject import subject_digest
 from hatchpay.clock import wall_us
 from hatchpay.control.app import Services, create_control_app
 from hatchpay.control.published import PublishedKeys
@@ -42,6 +44,7 @@ from hatchpay.identity.principal import Principal
 from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.erasure import LedgerErasure
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader, create_ledger
@@ -137,6 +140,13 @@ class World:
                 token_authenticator=TokenAuthenticator(self._snapshot, wall_us, lambda _: None, keep_s=86_400),
                 published=PublishedKeys(self._trust, wall_us, URL),
                 history=reader,
+                erasures=Erasures(
+                    self.directory,
+                    LedgerErasure(self._ledger_path, vault),
+                    lambda tenant_id, subject: subject_digest(bytes(32), tenant_id, subject),
+                    wall_us,
+                    new_id,
+                ),
                 receipts=LogReceipts(self._ledger_path, vault, self.seals, folder / "logs"),
                 rehearsals=Rehearsals(
                     self.directory,

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from hatchpay.admin.advice_views import AppliedAdvice, KeyAdvice
+from hatchpay.admin.erasures import ErasureView
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
@@ -33,6 +34,7 @@ ANSWERS: dict[str, Any] = {
     "HistoryPageAnswer": HistoryPageAnswer,
     "RecordAnswer": RecordAnswer,
     "TenantLogAnswer": TenantLogAnswer,
+    "ErasureView": ErasureView,
     "IssuerView": IssuerView,
     "Page_IssuerView_": Page[IssuerView],
     "IssuedKey": IssuedKey,
@@ -64,6 +66,7 @@ OPERATION_IDS = {
     "deletePolicy",
     "deleteRole",
     "endApiKeyGrace",
+    "eraseRecords",
     "explainAccess",
     "getApiKey",
     "getBusinessUnit",
@@ -282,9 +285,12 @@ def test_what_can_be_changed_has_a_tag_and_every_change_of_it_a_condition(
             assert "412" in operation["responses"]
         else:
             assert "412" not in operation["responses"]
-    # A new tenant cannot be changed by any call, and a question makes nothing.
+    # A new tenant cannot be changed by any call, nor can an erasure; and a question makes nothing.
     posts = {call for call in operations if call[0] == "POST" and "{id}" not in call[1]}
-    made = {call for call in posts if not call[1].startswith("/v1/access/")} - {("POST", "/v1/tenants")}
+    made = {call for call in posts if not call[1].startswith("/v1/access/")} - {
+        ("POST", "/v1/tenants"),
+        ("POST", "/v1/audit-log/erasures"),
+    }
     changed = {call for call in operations if call[0] != "GET" and "{id}" in call[1]}
     read = {call for call in operations if call[0] == "GET" and "{id}" in call[1]}
     # The record is never changed.
