@@ -20,7 +20,7 @@ from hatchpay.audit.record import Change, Completion, Entry, Intent, Record, fla
 from hatchpay.clock import format_time
 from hatchpay.errors import AuditUnavailable
 
-__all__ = ["Ledger", "LedgerReader", "changes_of", "reading"]
+__all__ = ["Ledger", "LedgerReader", "changes_of", "conditions_of", "reading"]
 
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -195,7 +195,7 @@ class LedgerReader:
         self._path = path
 
     def page(self, wanted: HistoryFilter, limit: int) -> HistoryPage:
-        conditions, values = _conditions(wanted)
+        conditions, values = conditions_of(wanted)
         order = "seq" if wanted.after is not None else "seq DESC"
         query = f"SELECT seq, record FROM records WHERE {conditions} ORDER BY {order} LIMIT ?"  # noqa: S608
         with reading(self._path) as db:
@@ -309,7 +309,8 @@ _EQUAL: Final = (
 )
 
 
-def _conditions(wanted: HistoryFilter) -> tuple[str, list[object]]:
+def conditions_of(wanted: HistoryFilter) -> tuple[str, list[object]]:
+    """An SQL condition on `records`, with its values."""
     parts, values = ["tenant_id = ?"], [wanted.tenant_id]
     terms: list[tuple[str, object]] = [(f"{name} = ?", getattr(wanted, name)) for name in _EQUAL]
     terms += [
