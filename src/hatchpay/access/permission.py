@@ -70,6 +70,7 @@ CONTROL_PERMISSIONS: Final[tuple[Permission, ...]] = _own(
     ("api-key.keys.read", "rs", "List API keys, their roles and their last use"),
     ("api-key.keys.rotate", "a", "Give an API key a new secret, and end the old one"),
     ("api-key.keys.update", "a", "Rename, disable, enable and limit API keys"),
+    ("audit-log.exports.read", "rs", "Export the record of every request, and see what was exported"),
     ("audit-log.history.read", "rs", "Read the record of every request"),
     ("auth.issuers.create", "a", "Trust other issuers of tokens"),
     ("auth.issuers.delete", "a", "End the trust in other issuers"),

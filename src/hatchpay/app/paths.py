@@ -27,6 +27,7 @@ class DataDirectory:
         self.instances = self.root / "instances"
         self.secrets = self.root / "secrets"
         self.limits = self.root / "limits"
+        self.exports = self.root / "exports.db"
 
     def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
         """None of them is begun anew while something in `directory` depends on it."""

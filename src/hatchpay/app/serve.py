@@ -20,6 +20,7 @@ from hatchpay.access.routes import RouteTable
 from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
+from hatchpay.admin.export_access import ExportAccess
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.others_tokens import OthersTokens
 from hatchpay.admin.permissions import Permissions
@@ -29,6 +30,7 @@ from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
 from hatchpay.app import own_tokens
+from hatchpay.app.exporting import export_register, exporter_over
 from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.rehearsing import rehearsals_over
 from hatchpay.app.runtime import Runtime
@@ -133,6 +135,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
     signer = Signer(runtime.trust, wall_us, runtime.secrets.kek)
     insecure = settings.allow_insecure_issuers
     policies = Policies(directory, wall_us, new_id, runtime.body_fields)
+    exports = export_register(runtime.paths)
     return Services(
         keys=runtime.keys,
         roles=Roles(directory, wall_us, new_id),
@@ -160,6 +163,8 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         published=PublishedKeys(runtime.trust, wall_us, url),
         history=runtime.history,
         rehearsals=rehearsals_over(directory, runtime.replay, runtime.snapshots, runtime.routes, policies),
+        exporter=exporter_over(runtime.paths, exports),
+        export_access=ExportAccess(directory, exports, wall_us),
         changed=runtime.changed,
     )
 

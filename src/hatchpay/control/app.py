@@ -12,11 +12,13 @@ from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
+from hatchpay.audit.export.ports import ExportView
 from hatchpay.control import (
     access,
     advice,
     audit_log,
     business_units,
+    exports,
     issuers,
     keys,
     models,
@@ -29,7 +31,7 @@ from hatchpay.control import (
     tokens,
     well_known,
 )
-from hatchpay.control.answers import HistoryPageAnswer, IssuedKey, OnboardedAnswer
+from hatchpay.control.answers import ExportedRecord, HistoryPageAnswer, IssuedKey, OnboardedAnswer
 from hatchpay.control.boundary import Boundary
 from hatchpay.control.caller import actor
 from hatchpay.control.documentation import document
@@ -48,6 +50,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     tenants.router,
     audit_log.router,
     issuers.router,
+    exports.router,
     rehearse.router,
 )
 _FREE: Final[tuple[APIRouter, ...]] = (tokens.router, well_known.router)
@@ -79,6 +82,8 @@ _ANSWERS: Final = (
     Page[TenantView],
     OnboardedAnswer,
     HistoryPageAnswer,
+    ExportedRecord,
+    Page[ExportView],
     Page[IssuerView],
     RehearsalView,
     ExplanationView,

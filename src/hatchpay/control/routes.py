@@ -61,6 +61,8 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
     _call("POST", "/v1/tenants", "platform.tenants.create"),
     _call("GET", "/v1/tenants", "platform.tenants.read"),
     _call("GET", "/v1/audit-log/history", "audit-log.history.read"),
+    _call("GET", "/v1/audit-log/export", "audit-log.exports.read"),
+    _call("GET", "/v1/audit-log/exports", "audit-log.exports.read"),
     _call("POST", "/v1/access/rehearse", "access.rehearsals.read"),
     _free("GET", "/openapi.json", "open"),
 )

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hatchpay.access.routes import RouteTable
 from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.explain import Explanations
+from hatchpay.admin.export_access import ExportAccess
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
@@ -29,6 +31,7 @@ from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
+from hatchpay.audit.export.run import Exporter
 from hatchpay.audit.record import Completion, Record
 from hatchpay.clock import wall_us
 from hatchpay.control.app import Services, create_control_app
@@ -41,6 +44,9 @@ from hatchpay.identity.principal import Principal
 from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.export_walk import LedgerWalk
+from hatchpay.store.exports import ExportRegister
+from hatchpay.store.feed import LedgerFeed
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader
@@ -91,6 +97,8 @@ class World:
         reader = LedgerReader(self._ledger_path)
         self.tenants = Tenants(self.directory, wall_us, new_id, lambda: _PEPPERS)
         self.snapshots = DirectorySnapshots(self.directory, lambda: _PEPPERS)
+        feed = LedgerFeed(self._ledger_path)
+        self.exports = ExportRegister(folder / "exports.db", feed, wall_us)
         documents = IssuerDocuments(GuardedHttp(insecure=True))
         self.app = create_control_app(
             Services(
@@ -128,6 +136,10 @@ class World:
                     RouteTable(CONTROL_ROUTES),
                     wall_us,
                 ),
+                exporter=Exporter(
+                    LedgerWalk(self._ledger_path, feed), self.exports, wall_us, new_id, version("hatchpay")
+                ),
+                export_access=ExportAccess(self.directory, self.exports, wall_us),
                 changed=self._changed,
             )
         )
