@@ -54,7 +54,7 @@ def history(
     """Show recorded requests, newest first. All given conditions must hold."""
     with session.local() as local:
         wanted = msgspec.structs.replace(conditions.on(all_of(session, local, tenant, operator)), before=cursor)
-        page = local.history.page(wanted, limit)
+        page = local.act("audit history", wanted.tenant_id, lambda _: local.history.page(wanted, limit))
     session.out.listing(page.records, _COLUMNS, None if page.last is None else str(page.last))
 
 
@@ -71,13 +71,15 @@ def tail(
     """Show the latest recorded requests, the newest last; with --json, one document per line."""
     with session.local() as local:
         wanted = all_of(session, local, tenant, operator)
-        for record in _latest(local.history, wanted, lines, follow):
+        newest = local.act("audit tail", wanted.tenant_id, lambda _: local.history.page(wanted, 1).last or 0)
+        for record in _latest(local.history, wanted, newest, lines, follow):
             _print(session.out, record)
 
 
-def _latest(history: History, wanted: HistoryFilter, count: int, follow: bool) -> Iterator[dict[str, Any]]:
+def _latest(
+    history: History, wanted: HistoryFilter, newest: int, count: int, follow: bool
+) -> Iterator[dict[str, Any]]:
     """Records that arrive between the two readings are neither lost nor shown twice: their sequence decides."""
-    newest = history.page(wanted, 1).last or 0
     if count:
         yield from reversed(history.page(msgspec.structs.replace(wanted, before=newest + 1), count).records)
     while follow:

@@ -26,16 +26,19 @@ _encode: Final = msgspec.json.Encoder().encode
 
 # ASCII, superscript, subscript, small, full-width, and the minus sign of typography.
 _SIGNS: Final = "=+\\-@\u207a\u207b\u207c\u208a\u208b\u208c\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
-# White space, control characters, and what has no width or no ink.
+# Where a spreadsheet may begin another cell or another line.
+_BREAKS: Final = ";|\t\n\x0b\x0c\r\x85\u2028\u2029"
+# White space, control characters, and what has no width or no ink; none of the breaks, so that a search stays linear.
 _UNSEEN: Final = (
-    "\\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+    "\x00-\x08\x0e-\x20\x7f-\x84\x86-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    "\u202a-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
 )
-_BREAKS: Final = ";|\t\r\n"
-_PLAIN: Final = re.compile(r"[0-9A-Za-z/][^;|\t\r\n]*\Z")
+_PLAIN: Final = re.compile(rf"[0-9A-Za-z/][^{_BREAKS}]*\Z")
 _NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
-_TEXT: Final = re.compile(rf"(?:^(?=[\t\r\n])|(?:^|(?<=[{_BREAKS}]))(?=[{_UNSEEN}\"]*[{_SIGNS}]))")
+_TEXT: Final = re.compile(rf"^(?=[{_BREAKS}])|(?:^|(?<=[{_BREAKS}]))(?=[{_UNSEEN}\"]*[{_SIGNS}])")
 _JSON: Final = re.compile(rf"((?:^[{_UNSEEN}]*\"|[{_BREAKS}])[{_UNSEEN}\"]*)([{_SIGNS}])")
+# Between tokens only, where all white space is alike.
+_SPACES: Final = str.maketrans("\t\n\r", "   ")
 
 
 class CsvLines:
@@ -67,7 +70,7 @@ def harmless_text(text: str) -> str:
 
 def harmless_json(text: str) -> str:
     """`text`, which is JSON, with the same value and without the beginning of a formula."""
-    return _JSON.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", text)
+    return _JSON.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", text.translate(_SPACES))
 
 
 def _line(kept: Kept) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -46,7 +46,8 @@ class ParquetFile:
         self._sink = _Sink()
         schema = SCHEMA.with_metadata({"hatchpay.upto": str(upto)})
         self._writer = parquet.ParquetWriter(pa.PythonFile(self._sink, mode="w"), schema, compression="zstd")
-        self._rows: list[dict[str, object]] = []
+        self._columns: dict[str, list[object]] = {name: [] for name in FIELDS}
+        self._rows = 0
         self._bytes = 0
 
     def begin(self) -> bytes:
@@ -55,9 +56,11 @@ class ParquetFile:
     def add(self, kept: Sequence[Kept]) -> bytes:
         for one in kept:
             row = _row(one)
-            self._rows.append(row)
-            self._bytes += _ROW_BYTES + sum(len(text) for text in row.values() if isinstance(text, str))
-            if len(self._rows) == _ROWS or self._bytes >= _BYTES:
+            for name, column in self._columns.items():
+                column.append(row[name])
+            self._rows += 1
+            self._bytes += _ROW_BYTES + len(one.record.body or b"") + len(cast(str, row["changes"]))
+            if self._rows == _ROWS or self._bytes >= _BYTES:
                 self._flush()
         return self._sink.taken()
 
@@ -68,8 +71,10 @@ class ParquetFile:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._writer.schema))
-            self._rows, self._bytes = [], 0
+            arrays = [pa.array(self._columns[field.name], field.type) for field in SCHEMA]
+            self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._writer.schema))
+            self._columns = {name: [] for name in FIELDS}
+            self._rows = self._bytes = 0
 
 
 def _row(kept: Kept) -> dict[str, object]:
