@@ -76,9 +76,7 @@ def tail(
             _print(session.out, record)
 
 
-def _latest(
-    history: History, wanted: HistoryFilter, newest: int, count: int, follow: bool
-) -> Iterator[dict[str, Any]]:
+def _latest(history: History, wanted: HistoryFilter, newest: int, count: int, follow: bool) -> Iterator[dict[str, Any]]:
     """Records that arrive between the two readings are neither lost nor shown twice: their sequence decides."""
     if count:
         yield from reversed(history.page(msgspec.structs.replace(wanted, before=newest + 1), count).records)

@@ -1,6 +1,7 @@
 """CSV by RFC 4180, in UTF-8, that no spreadsheet takes for formulas.
 
-Text stands in quotation marks, numbers do not; nothing at all is null, `""` the empty text. Lines end with CR LF.
+Text stands in quotation marks, numbers do not; nothing at all is null, `""` the empty text. Lines end with CR LF, and
+each is one record: a line break within a text is shown as its symbol, so that nobody's text looks like a line of ours.
 
 Much of a record was written by strangers, and a spreadsheet runs a cell that begins with `=`, `+`, `-` or `@`, as OWASP
 describes under "CSV Injection". One that is told to split at semicolons or tabs finds such beginnings in the middle of
@@ -39,6 +40,7 @@ _TEXT: Final = re.compile(rf"^(?=[{_BREAKS}])|(?:^|(?<=[{_BREAKS}]))(?=[{_UNSEEN
 _JSON: Final = re.compile(rf"((?:^[{_UNSEEN}]*\"|[{_BREAKS}])[{_UNSEEN}\"]*)([{_SIGNS}])")
 # Between tokens only, where all white space is alike.
 _SPACES: Final = str.maketrans("\t\n\r", "   ")
+_SYMBOLS: Final = str.maketrans("\n\r", "\u240a\u240d")
 
 
 class CsvLines:
@@ -65,7 +67,7 @@ def harmless_text(text: str) -> str:
     """`text`, with an apostrophe wherever a spreadsheet could take what follows for a formula."""
     if _PLAIN.match(text) or _NUMBER.match(text):
         return text
-    return _TEXT.sub("'", text)
+    return _TEXT.sub("'", text.translate(_SYMBOLS))
 
 
 def harmless_json(text: str) -> str:

@@ -86,9 +86,15 @@ class TestCsv:
         assert line.endswith(',"completed","","[]"\r\n')
 
     def test_a_text_survives_whatever_it_holds(self) -> None:
-        texts = ['a "quoted" one', "a, b", "two\r\nlines", "Zürich ☕", "'", '"', ""]
+        texts = ['a "quoted" one', "a, b", "two\u2028lines", "Zürich ☕", "'", '"', ""]
         rows = csv_rows(*(kept(seq=number, correlation_id=text) for number, text in enumerate(texts)))
         assert [row["correlation_id"] for row in rows] == texts
+
+    def test_a_record_is_one_line_whatever_its_texts_hold(self) -> None:
+        forged = kept(correlation_id="a\r\n999999,1,2\n", body=b'{"a":\n"b\\n"}', headers={"user-agent": "x\ny"})
+        file = whole(CsvLines(header=False), forged, kept(seq=8)).decode()
+        assert [line.partition(",")[0] for line in file.split("\n")] == ["7", "8", ""]
+        assert csv_rows(forged)[0]["correlation_id"] == "a␍␊999999,1,2␊"
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_says_what_the_history_says(self, kind: str) -> None:
