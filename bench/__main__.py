@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sqlite3
 
-from . import advice, decisions, ledger, rehearsal, stages, throughput, tokens
+from . import advice, decisions, export, ledger, rehearsal, stages, throughput, tokens
 
 SECTIONS = {
     "Throughput of the sample API, one server process": throughput.report,
@@ -14,6 +14,7 @@ SECTIONS = {
     "Accepting a token": tokens.report,
     "A rehearsal, with roles alone": rehearsal.report,
     "Advice on all keys of a tenant": advice.report,
+    "Exporting the record": export.report,
     "Deciding": decisions.report,
 }
 

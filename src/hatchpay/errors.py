@@ -112,8 +112,8 @@ class RateLimited(Refusal):
     default_status = HTTPStatus.TOO_MANY_REQUESTS
     default_code = "rate_limited"
 
-    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, *, code: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
 
 

@@ -111,6 +111,27 @@ def pasted(file: str, server: Server, key: str) -> str:
     return done.stdout
 
 
+def test_the_export_of_the_document_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+    script = (ROOT / "examples/export.sh").read_text()
+    assert script.rstrip("\n") in (ROOT / "docs/export.md").read_text()
+    key = onboard(tmp_path / "var")["api_key"]["key"]
+    with serving(tmp_path / "var", None) as server:
+        with server.client(key) as client:
+            for _ in range(20):
+                client.get("/roles")
+
+        def run() -> bytes:
+            environment = {**os.environ, "URL": server.url, "ADMIN_KEY": key}
+            subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)
+            return (tmp_path / "audit.jsonl").read_bytes()
+
+        whole = run()
+        for size in (len(whole) // 2, whole.index(b"\n") + 1, 5):
+            (tmp_path / "audit.jsonl").write_bytes(whole[:size])
+            assert run() == whole
+    assert len(whole.splitlines()) == 20
+
+
 def test_the_token_of_the_readme_does_what_its_scope_says_until_it_is_revoked(tmp_path: Path) -> None:
     key = onboard(tmp_path / "var")["api_key"]["key"]
     with serving(tmp_path / "var") as server:

@@ -53,6 +53,10 @@ COMMANDS: dict[str, set[str]] = {
     "audit history": TENANT
     | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
     | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--limit", "--cursor"},
+    "audit export": TENANT
+    | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
+    | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--format", "--output", "--after", "--force"},
+    "audit exports": TENANT | {"--operator", "--limit", "--cursor"},
     "audit tail": TENANT | {"--operator", "--follow", "--lines"},
     "pepper list": LISTED,
     "pepper rotate": LISTED,

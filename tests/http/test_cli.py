@@ -221,14 +221,17 @@ def test_the_operators_log_is_apart(shop: Shop) -> None:
     routes = [record["route"] for record in shop.json("audit", "history", "--operator")["data"]]
     assert "hatchpay tenants onboard" in routes
     assert "hatchpay keys create" not in routes
-    assert routes == [r["route"] for r in shop.json("audit", "history", "--tenant", "platform")["data"]]
+    again = [record["route"] for record in shop.json("audit", "history", "--tenant", "platform")["data"]]
+    assert again == ["hatchpay audit history", *routes]
 
 
 def test_a_tail_shows_the_latest_the_newest_last(shop: Shop) -> None:
     newest = shop.json("audit", "history", "--limit", "3")["data"]
-    lines = shop.table("audit", "tail", "-n", "3", "--json")
-    assert [json.loads(line) for line in lines] == newest[::-1]
-    assert newest[0]["request_id"] in shop.table("audit", "tail", "-n", "1")[0]
+    *lines, look = map(json.loads, shop.table("audit", "tail", "-n", "4", "--json"))
+    assert lines == newest[::-1]
+    # Reading the record is itself recorded.
+    assert look["route"] == "hatchpay audit history"
+    assert "hatchpay audit tail" in shop.table("audit", "tail", "-n", "1")[0]
 
 
 def test_a_tail_that_follows_shows_what_comes_until_ctrl_c(shop: Shop) -> None:
@@ -236,6 +239,7 @@ def test_a_tail_that_follows_shows_what_comes_until_ctrl_c(shop: Shop) -> None:
     tail = shop.started("audit", "tail", "-f", "-n", "1", "--json")
     assert tail.stdout is not None
     before = json.loads(tail.stdout.readline())
+    assert json.loads(tail.stdout.readline())["route"] == "hatchpay audit tail"
     made = shop.json("keys", "create", "Followed")
     record = json.loads(tail.stdout.readline())
     assert record["request_id"] > before["request_id"]
@@ -254,8 +258,8 @@ def test_strangers_cannot_talk_to_the_terminal(shop: Shop) -> None:
     ledger.write([Completion(record)])
     ledger.close()
     only = ["--request-id", record.request_id]
-    table = hatchpay(shop.data_dir, "audit", "history", *only).stdout
     tail = hatchpay(shop.data_dir, "audit", "tail", "-n", "1").stdout
+    table = hatchpay(shop.data_dir, "audit", "history", *only).stdout
     document = hatchpay(shop.data_dir, "audit", "history", *only, "--json").stdout
     for printed in (table, tail, document):
         assert printed.replace("\n", "").isprintable()

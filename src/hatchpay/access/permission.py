@@ -71,6 +71,7 @@ CONTROL_PERMISSIONS: Final[tuple[Permission, ...]] = _own(
     ("api-key.keys.rotate", "a", "Give an API key a new secret, and end the old one"),
     ("api-key.keys.update", "a", "Rename, disable, enable and limit API keys"),
     ("audit-log.erasures.create", "a", "Destroy the personal parts of records"),
+    ("audit-log.exports.read", "rs", "Export the record of every request, and see what was exported"),
     ("audit-log.history.read", "rs", "Read the record of every request"),
     ("audit-log.receipts.read", "rs", "Get receipts that prove records to outsiders"),
     ("auth.issuers.create", "a", "Trust other issuers of tokens"),

@@ -28,12 +28,15 @@ DigestSubject = Callable[[str, str], str]
 
 
 class DeliveredExport(msgspec.Struct, frozen=True, kw_only=True):
-    """An export that left with something of what was erased: whoever has it must be asked to erase it too."""
+    """An export of so many records that may have left with some of what was erased: whoever has it must be asked to
+    erase that too.
+    """
 
     id: str
     format: str
     principal_id: str
     started_at: str
+    records: int
 
 
 class ErasureView(msgspec.Struct, frozen=True, kw_only=True):

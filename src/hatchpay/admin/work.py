@@ -28,7 +28,7 @@ from hatchpay.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from hatchpay.identity.principal import Limits, Principal, Reach, TokenUse
 from hatchpay.ids import IdSource
 
-__all__ = ["Changes", "Work", "demand_everything", "found", "roles_of", "within_units"]
+__all__ = ["Changes", "Work", "demand_everything", "found", "limits_for", "roles_of", "within_units"]
 
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -181,13 +181,24 @@ class Changes:
         with self._directory.transaction() as transaction:
             now = self._clock()
             held = _authority(transaction, actor, now)
-            limits = held.limits
-            if permission is not None and permission not in held.permissions:
-                units = held.units_of(permission)
-                if not units:
-                    raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
-                limits = limits.within(units)
-            yield Work(transaction, actor, held, limits, now, self._new_id)
+            yield Work(transaction, actor, held, _limits(held, permission), now, self._new_id)
+
+
+def limits_for(view: DirectoryView, actor: Actor, permission: str, now: int) -> Limits:
+    """Within which the actor may now do what needs `permission`, for whoever changes nothing.
+
+    Raises Forbidden and Unauthenticated as Changes.by does.
+    """
+    return _limits(_authority(view, actor, now), permission)
+
+
+def _limits(held: Reach, permission: str | None) -> Limits:
+    if permission is None or permission in held.permissions:
+        return held.limits
+    units = held.units_of(permission)
+    if not units:
+        raise Forbidden("the caller does not hold the permission that this needs", permission=permission)
+    return held.limits.within(units)
 
 
 def demand_everything(view: DirectoryView, actor: Actor, now: int) -> None:

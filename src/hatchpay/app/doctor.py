@@ -26,7 +26,7 @@ from hatchpay.ids import new_id
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.instance import is_gone
-from hatchpay.store.ledger import Ledger, LedgerReader, holds_anything
+from hatchpay.store.ledger import Ledger, LedgerReader, holds_parts
 from hatchpay.store.secrets import SecretFiles
 from hatchpay.store.vault import Vault
 from hatchpay.tokens import signing
@@ -128,7 +128,7 @@ class _Doctor:
         return Finding("ledger", "ok", f"records: {history.last()}")
 
     def payload_keys(self) -> Finding:
-        if not self._paths.payload_keys.exists() and not holds_anything(self._paths.ledger):
+        if not self._paths.payload_keys.exists() and not holds_parts(self._paths.ledger):
             return Finding("payload_keys", "ok", "none yet")
         with closing(self._paths.vault(self._secrets)) as vault:
             vault.open()

@@ -49,8 +49,11 @@ from hatchpay.store.replay import LedgerReplay
 
 if TYPE_CHECKING:
     from hatchpay.admin.explain_views import ExplanationView, Question
+    from hatchpay.admin.export_access import ExportAccess
     from hatchpay.admin.rehearse import Rehearsals
     from hatchpay.app.local_trail import LocalTrail
+    from hatchpay.audit.export.run import Exporter
+    from hatchpay.store.exports import ExportRegister
 
 __all__ = ["Local", "import_changes", "open_local"]
 
@@ -77,6 +80,7 @@ class Local:
             if not create:
                 raise _no_data(settings)
             paths.prepare()
+        self._paths = paths
         self._instances = paths.instances
         self._ledger_path = paths.ledger
         self._routes = settings.routes
@@ -96,6 +100,26 @@ class Local:
         self.signing_keys = SigningKeys(self._directory, wall_us, new_id, explained(self._secrets.kek))
         self._pepper_admin = PepperAdmin(self._directory, wall_us, new_id, self._secrets.peppers)
         self._tokens = LocalTokens(settings, self._directory, self._secrets, self.keys.rehash)
+
+    @cached_property
+    def exporter(self) -> Exporter:
+        from hatchpay.app.exporting import exporter_over
+        from hatchpay.app.sealing import feed_of
+
+        return exporter_over(self._paths, feed_of(self._paths, self._vault), self._exports)
+
+    @cached_property
+    def export_access(self) -> ExportAccess:
+        from hatchpay.admin.export_access import ExportAccess
+
+        return ExportAccess(self._directory, self._exports, wall_us)
+
+    @cached_property
+    def _exports(self) -> ExportRegister:
+        from hatchpay.app.exporting import export_register
+        from hatchpay.app.sealing import feed_of
+
+        return export_register(self._paths, feed_of(self._paths, self._vault))
 
     @cached_property
     def rehearsals(self) -> Rehearsals:

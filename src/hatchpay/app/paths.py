@@ -8,7 +8,8 @@ from typing import Final
 from hatchpay.errors import SettingsError
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
-from hatchpay.store.ledger import create_ledger, holds_anything
+from hatchpay.store.ledger import create_ledger, holds_parts
+from hatchpay.store.ledger_upgrade import upgrade
 from hatchpay.store.secrets import SecretFiles
 from hatchpay.store.vault import Vault
 
@@ -30,6 +31,7 @@ class DataDirectory:
         self.limits = self.root / "limits"
         self.payload_keys = self.root / "payload.keys"
         self.seals = self.root / "seals.db"
+        self.exports = self.root / "exports.db"
 
     def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
         """None of them is begun anew while something in `directory` depends on it."""
@@ -48,9 +50,10 @@ class DataDirectory:
         Raises SettingsError, AuditUnavailable.
         """
         vault = self.vault_to_read(secrets)
-        if not self.payload_keys.exists() and holds_anything(self.ledger):
+        if not self.payload_keys.exists() and holds_parts(self.ledger):
             raise SettingsError(f"{self.payload_keys} is gone: restore it from its backup, since it opens the record")
         vault.create()
+        upgrade(self.ledger, vault)
         return vault
 
     def vault_to_read(self, secrets: SecretFiles) -> Vault:

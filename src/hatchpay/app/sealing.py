@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from hatchpay.app.paths import DataDirectory
 from hatchpay.clock import wall_us
 from hatchpay.settings import Settings
+from hatchpay.store.feed import LedgerFeed
 from hatchpay.store.log_keys import LogKeys
 from hatchpay.store.receipts import LogReceipts
 from hatchpay.store.sealer import Sealer
@@ -14,7 +15,7 @@ from hatchpay.store.seals import SealStore
 from hatchpay.store.secrets import SecretFiles
 from hatchpay.store.vault import Vault
 
-__all__ = ["log_keys_of", "receipts_of", "sealer_of", "seals_of"]
+__all__ = ["feed_of", "log_keys_of", "receipts_of", "sealer_of", "seals_of"]
 
 
 def seals_of(paths: DataDirectory) -> SealStore:
@@ -23,6 +24,11 @@ def seals_of(paths: DataDirectory) -> SealStore:
     if not seals.exists:
         seals.create()
     return seals
+
+
+def feed_of(paths: DataDirectory, vault: Vault) -> LedgerFeed:
+    """Whose records know their leaves."""
+    return LedgerFeed(paths.ledger, vault, seals_of(paths))
 
 
 def log_keys_of(paths: DataDirectory, seals: SealStore) -> LogKeys:

@@ -21,6 +21,7 @@ from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.erasures import Erasures
 from hatchpay.admin.explain import Explanations
+from hatchpay.admin.export_access import ExportAccess
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.others_tokens import OthersTokens
 from hatchpay.admin.permissions import Permissions
@@ -30,10 +31,11 @@ from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
 from hatchpay.app import own_tokens
+from hatchpay.app.exporting import delivered, export_register, exporter_over
 from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.rehearsing import rehearsals_over
 from hatchpay.app.runtime import Runtime
-from hatchpay.app.sealing import receipts_of
+from hatchpay.app.sealing import feed_of, receipts_of
 from hatchpay.audit.subject import subject_digest
 from hatchpay.clock import wall_us
 from hatchpay.control.app import create_control_app
@@ -137,6 +139,8 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
     signer = Signer(runtime.trust, wall_us, runtime.secrets.kek)
     insecure = settings.allow_insecure_issuers
     policies = Policies(directory, wall_us, new_id, runtime.body_fields)
+    feed = feed_of(runtime.paths, runtime.vault)
+    exports = export_register(runtime.paths, feed)
     return Services(
         keys=runtime.keys,
         roles=Roles(directory, wall_us, new_id),
@@ -170,8 +174,11 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
             lambda tenant_id, subject: subject_digest(runtime.secrets.fingerprint_key(), tenant_id, subject),
             wall_us,
             new_id,
+            exports=lambda tenant_id, seqs: delivered(exports, tenant_id, seqs),
         ),
         rehearsals=rehearsals_over(directory, runtime.replay, runtime.snapshots, runtime.routes, policies),
+        exporter=exporter_over(runtime.paths, feed, exports),
+        export_access=ExportAccess(directory, exports, wall_us),
         changed=runtime.changed,
     )
 

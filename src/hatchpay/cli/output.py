@@ -19,7 +19,7 @@ import typer
 
 from hatchpay.admin.views import CreatedKey, RateLimitView, RoleReference
 
-__all__ = ["BROKEN_PIPE", "Output", "printable", "write"]
+__all__ = ["BROKEN_PIPE", "Output", "printable", "write", "write_bytes"]
 
 BROKEN_PIPE: Final = 141
 """What a shell shows for a program that SIGPIPE has ended."""
@@ -112,8 +112,13 @@ def text(value: object) -> str:
 
 def write(content: str) -> None:
     """To standard output, at once. Ends the program quietly where nobody reads it any more."""
+    write_bytes(content.encode())
+
+
+def write_bytes(content: bytes) -> None:
+    """As `write`, for what is no text, or is not meant for a terminal."""
     try:
-        sys.stdout.buffer.write(content.encode())
+        sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # The interpreter flushes once more at its end, and would complain there.

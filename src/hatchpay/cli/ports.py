@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hatchpay.access.route_check import RouteFindings
     from hatchpay.admin.advice import Advice
     from hatchpay.admin.explain_views import ExplanationView, Question
+    from hatchpay.admin.export_access import ExportAccess
     from hatchpay.admin.keys import Keys
     from hatchpay.admin.permissions import Permissions
     from hatchpay.admin.policies import Policies
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hatchpay.admin.tenants import Tenants
     from hatchpay.admin.token_views import IssuedToken, TokenWish
     from hatchpay.admin.views import Actor
+    from hatchpay.audit.export.run import Exporter
     from hatchpay.audit.ports import History, Receipts
     from hatchpay.audit.verifying import Flaw, Holds, Progress, VerifyWish
     from hatchpay.identity.principal import Principal
@@ -134,6 +136,12 @@ class Local(Protocol):
 
     @property
     def history(self) -> History: ...
+
+    @property
+    def exporter(self) -> Exporter: ...
+
+    @property
+    def export_access(self) -> ExportAccess: ...
 
     @property
     def rehearsals(self) -> Rehearsals:

@@ -13,6 +13,7 @@ from hatchpay.cli import (
     audit,
     doctor,
     explain,
+    export,
     keys,
     operator,
     pepper,
@@ -73,6 +74,7 @@ def build(ports: Ports) -> typer.Typer:
     }
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, no_args_is_help=True)
+    export.register(audit.app)
     rehearse.register(app)
     explain.register(app)
     advise.register(app)

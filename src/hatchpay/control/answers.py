@@ -10,6 +10,7 @@ from fastapi import Response
 from hatchpay.admin.views import CreatedKey, KeyView, Onboarded, TenantView, Versioned
 
 __all__ = [
+    "ExportedRecord",
     "HistoryPageAnswer",
     "IssuedKey",
     "OnboardedAnswer",
@@ -41,6 +42,49 @@ class HistoryPageAnswer(msgspec.Struct, frozen=True):
 
     data: list[dict[str, Any]]
     next_cursor: str | None
+
+
+class ExportedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an export as JSON lines: the record as the history shows it, behind its place in the ledger and in the
+    tenant's tree, which is None until it is sealed.
+    """
+
+    seq: int
+    leaf_index: int | None
+    leaf_hash: str | None
+    request_id: str
+    tenant_id: str
+    business_unit_id: str | None
+    principal_id: str | None
+    key_id: str | None
+    claimed_key_id: str | None
+    token_id: str | None
+    issuer_id: str | None
+    roles: list[str]
+    decision: str
+    reason: str
+    rule: str | None
+    missing: str | None
+    method: str
+    url: str
+    route: str | None
+    permission: str | None
+    client_ip: str | None
+    headers: dict[str, str]
+    body: Any
+    body_size: int
+    body_hmac: str | None
+    status: int | None
+    response_size: int
+    response_time_us: int
+    auth_us: int
+    handler_us: int
+    audit_us: int
+    started_at: str
+    state: str
+    correlation_id: str | None
+    payload: str
+    changes: list[dict[str, Any]]
 
 
 def issued(created: CreatedKey) -> IssuedKey:

@@ -13,12 +13,14 @@ from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
+from hatchpay.audit.export.ports import ExportView
 from hatchpay.control import (
     access,
     advice,
     audit_log,
     business_units,
     erasures,
+    exports,
     issuers,
     keys,
     models,
@@ -32,7 +34,7 @@ from hatchpay.control import (
     tokens,
     well_known,
 )
-from hatchpay.control.answers import HistoryPageAnswer, IssuedKey, OnboardedAnswer
+from hatchpay.control.answers import ExportedRecord, HistoryPageAnswer, IssuedKey, OnboardedAnswer
 from hatchpay.control.boundary import Boundary
 from hatchpay.control.caller import actor
 from hatchpay.control.documentation import document
@@ -53,6 +55,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     erasures.router,
     receipts.router,
     issuers.router,
+    exports.router,
     rehearse.router,
 )
 _FREE: Final[tuple[APIRouter, ...]] = (tokens.router, well_known.router)
@@ -88,6 +91,8 @@ _ANSWERS: Final = (
     ErasureView,
     receipts.RecordAnswer,
     receipts.TenantLogAnswer,
+    ExportedRecord,
+    Page[ExportView],
     Page[IssuerView],
     RehearsalView,
     ExplanationView,

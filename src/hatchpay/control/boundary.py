@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hatchpay.control.caller import caller_of
+from hatchpay.control.caller import HEAD_KEY, caller_of
 from hatchpay.control.problems import answer, internal_error
 from hatchpay.errors import Unavailable
 
@@ -47,7 +47,7 @@ class Boundary:
 
         try:
             caller_of(scope)
-            await self._app({**scope, "method": "GET"} if head else scope, receive, guarded)
+            await self._app({**scope, "method": "GET", HEAD_KEY: True} if head else scope, receive, guarded)
         except Unavailable as refusal:
             await answer(refusal, scope)(scope, receive, guarded)
         except Exception as error:

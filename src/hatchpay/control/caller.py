@@ -12,9 +12,11 @@ from hatchpay.errors import Unavailable
 from hatchpay.identity.authenticator import Authenticated, Invalid
 from hatchpay.identity.principal import Principal
 
-__all__ = ["SCOPE_KEY", "Caller", "CurrentActor", "actor", "caller_of"]
+__all__ = ["HEAD_KEY", "SCOPE_KEY", "Caller", "CurrentActor", "actor", "caller_of"]
 
 SCOPE_KEY: Final = "hatchpay"
+HEAD_KEY: Final = "hatchpay.head"
+"""In the scope of a GET of whose answer only the head will leave."""
 
 
 class Caller(Protocol):

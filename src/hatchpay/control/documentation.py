@@ -157,6 +157,10 @@ _PROBLEMS: Final[dict[int, tuple[str, Json]]] = {
         "A field is wrong; nothing has changed",
         problem_example(422, "invalid_field", "must be a valid string", field="name"),
     ),
+    429: (
+        "Too much at once; `Retry-After` says when to come again",
+        problem_example(429, "too_many_exports", "two exports of this tenant are running already"),
+    ),
     503: (
         "It cannot be decided or recorded; nothing was done unless `code` says otherwise",
         problem_example(503, "directory_unavailable", "a part of the service is out of order"),
@@ -179,18 +183,22 @@ def documented(
     etag: bool = False,
     if_match: bool = False,
     media_type: str = "application/json",
+    files: tuple[str, ...] = (),
 ) -> Json:
     """Keyword arguments for a route's decorator.
 
     `answer` is the type of the answer, of `media_type`, and `example` one of its values; `path_id` says what `{id}`
     names; `problems` are those that this call may give besides the ones that follow from the rest. `etag` is
-    for an answer with an entity tag, `if_match` for a call that heeds one.
+    for an answer with an entity tag, `if_match` for a call that heeds one; `files` are media types that it may answer
+    with as well, as texts or bytes.
     """
     expected = {400, 401, 403, 422, 503, *problems}
     responses: Json = {str(status): {"description": summary}}
     if answer is not None:
         schema = msgspec.json.schema_components([answer], ref_template=_REF)[0][0]
         responses[str(status)]["content"] = {media_type: {"schema": schema, "example": example}}
+        for name in files:
+            responses[str(status)]["content"][name] = {"schema": {"type": "string", "format": "binary"}}
     if etag:
         responses[str(status)]["headers"] = {"ETag": _ETAG}
     extra: Json = {"responses": responses}
@@ -307,7 +315,8 @@ def _parameters(query: type[Query] | None, path_id: str | None) -> list[Json]:
                 "example": KEY_ID,
             }
         )
-    fields = query.model_json_schema()["properties"] if query is not None else {}
+    model = query.model_json_schema() if query is not None else {}
+    fields, required = model.get("properties", {}), model.get("required", ())
     for name, field in fields.items():
         schema = next((option for option in field.get("anyOf", ()) if option.get("type") != "null"), field)
         schema = {word: value for word, value in schema.items() if word not in {"title", "description"}}
@@ -315,7 +324,7 @@ def _parameters(query: type[Query] | None, path_id: str | None) -> list[Json]:
             {
                 "name": name,
                 "in": "query",
-                "required": False,
+                "required": name in required,
                 "description": field["description"],
                 "schema": schema,
             }

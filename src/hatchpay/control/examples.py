@@ -35,6 +35,8 @@ __all__ = [
     "ERASURE",
     "EXPLAIN_ACCESS",
     "EXPLANATION",
+    "EXPORTED_RECORD",
+    "EXPORTS",
     "HISTORY_PAGE",
     "ISSUED_KEY",
     "KEY",
@@ -237,6 +239,33 @@ HISTORY_PAGE: Final[Example] = {
     ],
     "next_cursor": "NDcxMQ",
 }
+EXPORTED_RECORD: Final[Example] = {
+    "seq": 4711,
+    "leaf_index": 230,
+    "leaf_hash": "9f2b1c7d0e4a5b6c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e",
+    **HISTORY_PAGE["data"][0],
+}
+EXPORTS: Final[Example] = {
+    "data": [
+        {
+            "id": "019ab3c6-2b3c-7d4e-8f5a-6b7c8d9e0f1a",
+            "request_id": _REQUEST_ID,
+            "principal_id": KEY_ID,
+            "format": "ocsf",
+            "conditions": {"from": _MADE, "status": "4xx", "client_ip": "[not kept]"},
+            "business_unit_ids": None,
+            "state": "finished",
+            "records": 42,
+            "after": 0,
+            "upto": 4711,
+            "first_seq": 17,
+            "last_seq": 4690,
+            "started_at": _MADE,
+            "updated_at": _LATER,
+        }
+    ],
+    "next_cursor": None,
+}
 
 ADVICE: Final[Example] = {
     "kind": "key",
@@ -435,7 +464,7 @@ ERASURE: Final[Example] = {
     "erased_at": _LATER,
     "records": 1,
     "request_ids": [_REQUEST_ID],
-    "exports": [{"id": _POLICY_ID, "format": "csv", "principal_id": KEY_ID, "started_at": _MADE}],
+    "exports": [{"id": _POLICY_ID, "format": "csv", "principal_id": KEY_ID, "started_at": _MADE, "records": 120}],
     "complete": True,
 }
 RECORD: Final[Example] = {

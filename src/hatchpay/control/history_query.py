@@ -7,16 +7,17 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from decimal import Decimal
 from typing import Annotated, Final
 
+import msgspec
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from hatchpay.audit.ports import HistoryFilter
 from hatchpay.control.fields import Ip, Moment, Uuid, time_us
-from hatchpay.control.query import PageQuery
+from hatchpay.control.query import PageQuery, Query
 from hatchpay.errors import InvalidInput
 from hatchpay.identity.principal import Principal
 
-__all__ = ["HistoryQuery", "decode_cursor", "encode_cursor"]
+__all__ = ["HistoryConditions", "HistoryQuery", "decode_cursor", "encode_cursor"]
 
 _STATUS: Final = r"^[1-5]([0-9]{2}|xx)$"
 _METHOD: Final = r"^[A-Za-z]{1,20}$"
@@ -36,7 +37,7 @@ Status = Annotated[str, StringConstraints(pattern=_STATUS)]
 Method = Annotated[str, StringConstraints(pattern=_METHOD, to_upper=True)]
 
 
-class HistoryQuery(PageQuery):
+class HistoryConditions(Query):
     """All given conditions must hold."""
 
     from_: Moment | None = Field(default=None, alias="from", description="Requests that started then or later")
@@ -53,7 +54,7 @@ class HistoryQuery(PageQuery):
     min_ms: Milliseconds | None = Field(default=None, description="Requests that took at least so many milliseconds")
 
     def filter_for(self, principal: Principal) -> HistoryFilter:
-        """Raises InvalidInput `invalid_cursor`. The tenant is the caller's, whatever was asked for."""
+        """The tenant is the caller's, whatever was asked for."""
         return HistoryFilter(
             tenant_id=principal.tenant_id,
             business_unit_ids=principal.limits.business_unit_ids,
@@ -69,8 +70,16 @@ class HistoryQuery(PageQuery):
             request_id=self.request_id,
             client_ip=self.client_ip,
             min_us=None if self.min_ms is None else int(Decimal(self.min_ms) * 1000),
-            before=None if self.cursor is None else decode_cursor(self.cursor),
         )
+
+
+class HistoryQuery(HistoryConditions, PageQuery):
+    """A page of the history."""
+
+    def filter_for(self, principal: Principal) -> HistoryFilter:
+        """Raises InvalidInput `invalid_cursor`."""
+        before = None if self.cursor is None else decode_cursor(self.cursor)
+        return msgspec.structs.replace(super().filter_for(principal), before=before)
 
 
 def encode_cursor(sequence: int) -> str:

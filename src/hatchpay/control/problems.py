@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from hatchpay.access.routes import METHODS, RouteTable
 from hatchpay.control.caller import SCOPE_KEY
 from hatchpay.control.routes import CONTROL_ROUTES
-from hatchpay.errors import HatchPayError, InvalidInput, NotFound, Refusal, problem
+from hatchpay.errors import HatchPayError, InvalidInput, NotFound, RateLimited, Refusal, problem
 from hatchpay.identity.credential import challenge
 
 __all__ = ["answer", "frames", "install", "internal_error", "last_words"]
@@ -32,6 +32,8 @@ def answer(error: HatchPayError, scope: Mapping[str, Any], headers: Mapping[str,
         chosen["WWW-Authenticate"] = challenge(shown.code)
     if shown.status == 503:
         chosen["Retry-After"] = "1"
+    if isinstance(shown, RateLimited):
+        chosen["Retry-After"] = str(shown.retry_after_s)
     caller = scope.get(SCOPE_KEY)
     refused = getattr(caller, "refused", None)
     if refused is not None and shown.status < 500:

@@ -72,6 +72,8 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
         keeps_body=False,
         control=True,
     ),
+    _call("GET", "/v1/audit-log/export", "audit-log.exports.read"),
+    _call("GET", "/v1/audit-log/exports", "audit-log.exports.read"),
     _call("POST", "/v1/access/rehearse", "access.rehearsals.read"),
     _free("GET", "/openapi.json", "open"),
 )

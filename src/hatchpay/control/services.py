@@ -12,6 +12,7 @@ from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.erasures import Erasures
 from hatchpay.admin.explain import Explanations
+from hatchpay.admin.export_access import ExportAccess
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.others_tokens import OthersTokens
@@ -21,7 +22,9 @@ from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
+from hatchpay.audit.export.run import Exporter
 from hatchpay.audit.ports import History, Receipts
+from hatchpay.control.export_answer import ExportSlots
 from hatchpay.control.published import PublishedKeys
 from hatchpay.identity.authenticator import ApiKeyAuthenticator
 from hatchpay.identity.tokens import TokenAuthenticator
@@ -37,7 +40,7 @@ _CHECKING: Final = 2
 class Services:
     """`changed` is awaited after every successful write, before its answer: it puts the change into force. `fetching`
     bounds the threads of calls that wait for others' servers, `walking` those that read the record from end to end or
-    rehearse, `checking` those that write policies.
+    rehearse, `checking` those that write policies; `export_slots` the exports.
     """
 
     keys: Keys
@@ -58,7 +61,10 @@ class Services:
     receipts: Receipts
     erasures: Erasures
     rehearsals: Rehearsals
+    exporter: Exporter
+    export_access: ExportAccess
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))
     walking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WALKING))
     checking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_CHECKING))
+    export_slots: ExportSlots = field(default_factory=ExportSlots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hatchpay.audit.ports import Kept
@@ -25,6 +26,19 @@ class LedgerFeed:
     def after(self, seq: int, limit: int, tenant_id: str | None = None) -> list[Kept]:
         among, values = ("", (seq, limit)) if tenant_id is None else (" AND tenant_id = ?", (seq, tenant_id, limit))
         query = f"SELECT {RECORD_COLUMNS} FROM records WHERE seq > ?{among} ORDER BY seq LIMIT ?"  # noqa: S608
+        return self._kept(query, values)
+
+    def at(self, seqs: Sequence[int]) -> list[Kept]:
+        """Those of these records that are there, oldest first; at most 1,000. Raises AuditUnavailable."""
+        marks = ", ".join("?" * len(seqs))
+        query = f"SELECT {RECORD_COLUMNS} FROM records WHERE seq IN ({marks}) ORDER BY seq"  # noqa: S608
+        return self._kept(query, seqs)
+
+    def newest(self) -> int:
+        with reading(self._path) as db:
+            return int(db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0])
+
+    def _kept(self, query: str, values: Sequence[object]) -> list[Kept]:
         with reading(self._path) as db:
             found = [(row[0], *read_record(row, self._vault)) for row in db.execute(query, values)]
             changes: dict[str, list[dict[str, object]]] = {}
@@ -42,7 +56,3 @@ class LedgerFeed:
             )
             for number, record, payload in found
         ]
-
-    def newest(self) -> int:
-        with reading(self._path) as db:
-            return int(db.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0])

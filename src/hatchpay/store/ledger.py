@@ -34,7 +34,16 @@ from hatchpay.store.rows import (
 )
 from hatchpay.store.vault import Vault
 
-__all__ = ["Ledger", "LedgerReader", "changes_of", "connect_to_write", "create_ledger", "holds_anything", "reading"]
+__all__ = [
+    "Ledger",
+    "LedgerReader",
+    "changes_of",
+    "conditions_of",
+    "connect_to_write",
+    "create_ledger",
+    "holds_parts",
+    "reading",
+]
 
 _TABLES: Final = ("records", "changes", "intents")
 _INTENTS: Final = "SELECT request_id, record, slot, encrypted FROM intents"
@@ -219,7 +228,7 @@ class LedgerReader:
         self._vault = vault
 
     def page(self, wanted: HistoryFilter, limit: int) -> HistoryPage:
-        conditions, values = _conditions(wanted)
+        conditions, values = conditions_of(wanted)
         order = "seq" if wanted.after is not None else "seq DESC"
         query = f"SELECT {RECORD_COLUMNS} FROM records WHERE {conditions} ORDER BY {order} LIMIT ?"  # noqa: S608
         with reading(self._path) as db:
@@ -256,9 +265,11 @@ class LedgerReader:
             return [row[0] for row in db.execute("PRAGMA quick_check(20)") if row[0] != "ok"]
 
 
-def holds_anything(path: Path) -> bool:
-    """Whether something was ever written to the ledger. Raises AuditUnavailable."""
+def holds_parts(path: Path) -> bool:
+    """Whether something in the ledger lies under keys of a vault. Raises AuditUnavailable."""
     with reading(path) as db:
+        if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            return False
         return any(db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in _TABLES)  # noqa: S608
 
 
@@ -331,7 +342,8 @@ _EQUAL: Final = (
 )
 
 
-def _conditions(wanted: HistoryFilter) -> tuple[str, list[object]]:
+def conditions_of(wanted: HistoryFilter) -> tuple[str, list[object]]:
+    """An SQL condition on `records`, with its values."""
     parts, values = ["tenant_id = ?"], [wanted.tenant_id]
     terms: list[tuple[str, object]] = [(f"{name} = ?", getattr(wanted, name)) for name in _EQUAL]
     terms += [

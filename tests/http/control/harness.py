@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hatchpay.admin.advice import Advice
 from hatchpay.admin.business_units import BusinessUnits
 from hatchpay.admin.erasures import Erasures
 from hatchpay.admin.explain import Explanations
+from hatchpay.admin.export_access import ExportAccess
 from hatchpay.admin.issuers import Issuers
 from hatchpay.admin.keys import Keys
 from hatchpay.admin.local import local_actor
@@ -31,6 +33,7 @@ from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
+from hatchpay.audit.export.run import Exporter
 from hatchpay.audit.record import Change, Completion, Record
 from hatchpay.audit.subject import subject_digest
 from hatchpay.clock import wall_us
@@ -45,6 +48,9 @@ from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
 from hatchpay.store.erasure import LedgerErasure
+from hatchpay.store.export_walk import LedgerWalk
+from hatchpay.store.exports import ExportRegister
+from hatchpay.store.feed import LedgerFeed
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader, create_ledger
@@ -104,6 +110,8 @@ class World:
         reader = LedgerReader(self._ledger_path, vault)
         self.tenants = Tenants(self.directory, wall_us, new_id, lambda: _PEPPERS)
         self.snapshots = DirectorySnapshots(self.directory, lambda: _PEPPERS)
+        feed = LedgerFeed(self._ledger_path, vault, self.seals)
+        self.exports = ExportRegister(folder / "exports.db", feed, wall_us)
         documents = IssuerDocuments(GuardedHttp(insecure=True))
         self.app = create_control_app(
             Services(
@@ -155,6 +163,10 @@ class World:
                     RouteTable(CONTROL_ROUTES),
                     wall_us,
                 ),
+                exporter=Exporter(
+                    LedgerWalk(self._ledger_path, feed), self.exports, wall_us, new_id, version("hatchpay")
+                ),
+                export_access=ExportAccess(self.directory, self.exports, wall_us),
                 changed=self._changed,
             )
         )

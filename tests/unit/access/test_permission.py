@@ -77,6 +77,7 @@ def test_our_own_sensitive_permissions_are_those_about_keys_tokens_tenants_polic
         "access.policies.read",
         "access.rehearsals.read",
         "api-key.keys.read",
+        "audit-log.exports.read",
         "audit-log.history.read",
         "audit-log.receipts.read",
         "auth.issuers.read",
