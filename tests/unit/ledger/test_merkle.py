@@ -14,6 +14,7 @@ from hatchpay.ledger.merkle import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    node_hash,
     subtree_root,
     verify_consistency,
     verify_inclusion,
@@ -138,6 +139,13 @@ def test_a_hash_of_another_length_is_refused() -> None:
 def test_a_frontier_that_does_not_fit_its_size_cannot_be() -> None:
     assert refused(lambda: Frontier(3, (bytes(32),))) == "frontier_invalid"
     assert refused(lambda: Frontier(-1)) == "frontier_invalid"
+
+
+def test_a_proof_too_short_for_its_size_is_refused_even_where_its_root_is_right() -> None:
+    beside = bytes(32)
+    root = node_hash(HASHES[0], beside)
+    assert refused(lambda: verify_inclusion(0, 8, HASHES[0], [beside], root)) == "inclusion_invalid"
+    assert refused(lambda: verify_consistency(1, HASHES[0], 8, root, [beside])) == "consistency_invalid"
 
 
 def refused(call: Callable[[], object]) -> str:

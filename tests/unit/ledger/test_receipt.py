@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hatchpay.errors import InvalidProof
+from hatchpay.ledger import note
 from hatchpay.ledger.checkpoint import Checkpoint, sign_checkpoint
 from hatchpay.ledger.commitment import commit
 from hatchpay.ledger.merkle import inclusion_proof, leaf_hash, subtree_root
@@ -105,6 +106,8 @@ def test_a_statement_that_was_changed_is_refused() -> None:
 def test_a_log_cannot_vouch_for_another_log() -> None:
     elsewhere = Signer("example.com/other", Ed25519PrivateKey.from_private_bytes(b"\7" * 32))
     assert refused(lambda: follow(KEYS[0].key, [vouch(KEYS[0], elsewhere.key)])) == "succession_malformed"
+    statement = note.sign(f"hatchpay-log-key/v1\n{ORIGIN}\n{elsewhere.key.vkey}\n", [KEYS[0]]).encode()
+    assert refused(lambda: follow(KEYS[0].key, [statement])) == "succession_malformed"
 
 
 def test_a_checkpoint_is_no_statement_about_a_key() -> None:
