@@ -49,6 +49,7 @@ COMMANDS: dict[str, set[str]] = {
     | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
     | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--limit", "--cursor"},
     "audit tail": TENANT | {"--operator", "--follow", "--lines"},
+    "audit verify": LISTED | {"--vkey", "--keys", "--witness", "--quorum", "--record"},
     "pepper list": LISTED,
     "pepper rotate": LISTED,
     "pepper retire": LISTED,

@@ -26,6 +26,7 @@ from hatchpay.cli import (
     signing_keys,
     tenants,
     token,
+    verify,
 )
 from hatchpay.cli.options import Config, DataDirectory
 from hatchpay.cli.output import write
@@ -58,6 +59,7 @@ def build(ports: Ports) -> typer.Typer:
         ctx.obj = Common(ports, data_dir, config)
 
     serve.register(app)
+    verify.register(audit.app)
     nouns = {
         "operator": operator.app,
         "tenants": tenants.app,
