@@ -58,6 +58,8 @@ COMMANDS: dict[str, set[str]] = {
     "signing-keys list": LISTED,
     "signing-keys rotate": LISTED | {"--algorithm", "--publish-for"},
     "signing-keys retire": LISTED | {"--force"},
+    "witness serve": {"--data-dir", "--config", "--help", "--key-name", "--listen", "--log"},
+    "witness vkey": {"--data-dir", "--config", "--help", "--key-name"},
     "explain": TENANT
     | {"--body", "--ip", "--time", "--method-of-auth", "--token-age", "--role", "--issuer-id", "--routes"},
     "advise": TENANT | {"--key", "--role", "--days", "--apply", "--force"},

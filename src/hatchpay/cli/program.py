@@ -27,6 +27,7 @@ from hatchpay.cli import (
     tenants,
     token,
     verify,
+    witness,
 )
 from hatchpay.cli.options import Config, DataDirectory
 from hatchpay.cli.output import write
@@ -72,6 +73,7 @@ def build(ports: Ports) -> typer.Typer:
         "pepper": pepper.app,
         "token": token.app,
         "signing-keys": signing_keys.app,
+        "witness": witness.app,
     }
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, no_args_is_help=True)
