@@ -46,11 +46,11 @@ def record(number: int, **changes: object) -> Record:
 
 
 class SealedLog:
-    """In `folder`. What is added is not sealed before `seal`."""
+    """In `folder`. What is added is not sealed before `seal`. Its key is drawn, or made from `seed` of 32 bytes."""
 
-    def __init__(self, folder: Path, seed: bytes = b"") -> None:
+    def __init__(self, folder: Path, seed: bytes = b"", host: str = "hatchpay.test") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.origin = f"{host}/{TENANT}"
         self.path = folder / "ledger.db"
         self.tiles = folder / "logs"
         self.vault = vault_beside(self.path)
@@ -64,14 +64,12 @@ class SealedLog:
             else LogKeys(folder / "keys", lambda: False)
         )
         self._ledger = Ledger(self.path, "test", self.vault)
-        self.sealer = Sealer(
-            self.path, self.seals, self.tiles, self.keys, ORIGIN.rpartition("/")[0], lambda: self.clock_us
-        )
+        self.sealer = Sealer(self.path, self.seals, self.tiles, self.keys, host, lambda: self.clock_us)
         self.receipts = LogReceipts(self.path, self.vault, self.seals, self.tiles)
 
     @property
     def vkey(self) -> str:
-        return self.keys.current(ORIGIN).key.vkey
+        return self.keys.current(self.origin).key.vkey
 
     def add(self, *records: Record) -> None:
         self._ledger.write([Completion(one) for one in records])
