@@ -1,16 +1,25 @@
-# Everything installs into .venv from the pinned, hashed requirements; nothing else of the machine is touched.
+# Everything installs into .venv from the pinned, hashed requirements; of the machine's packages, `checkers` adds two.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check bench lock clean
+GO_PACKAGES := /usr/share/gocode/src/golang.org/x/mod/sumdb/note
+
+.PHONY: run test checkers check bench lock clean
 
 run: $(STAMP)
 	@$(BIN)/python -m examples.run
 
-test: $(STAMP)
+test: $(STAMP) checkers
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# What some tests check our logs with, independently; they are skipped where it is not there.
+checkers:
+	@test -d $(GO_PACKAGES) && command -v go >/dev/null || { test "$$(id -u)" = 0 && timeout 120 apt-get -qq update \
+		&& timeout 180 apt-get -qq install --yes --no-install-recommends golang-golang-x-mod-dev \
+			$$(command -v go >/dev/null || echo golang-go); } >/dev/null 2>&1 \
+		|| echo "golang-golang-x-mod-dev is not installed: the tests under tests/go are skipped"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

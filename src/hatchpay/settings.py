@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits_on_failure: Literal["deny", "allow"] = "deny"
     log_origin: str | None = None
     log_dir: Path | None = None
+    witnesses: tuple[str, ...] = ()
+    witness_quorum: int | None = None
     pepper: str | None = None
     kek: str | None = None
 
@@ -82,11 +84,19 @@ _DESCRIPTIONS: Final[dict[str, str]] = {
     "public_url",
     "log_dir": "directory into which the verifiable logs are published, for any web server to serve; by default logs "
     "in the data directory",
+    "witnesses": "comma-separated witnesses that cosign the logs' checkpoints, each its public key, a space and "
+    "its URL",
+    "witness_quorum": "how many of the witnesses make a checkpoint a cosigned one; by default all",
     "pepper": "version:base64 of 32 bytes, comma-separated, newest last; by default a file in the data directory",
     "kek": "base64 of 32 bytes, the key that encrypts signing keys; by default a file in the data directory",
 }
+_LISTS: Final = frozenset({"trusted_proxies", "witnesses"})
 _SECRET: Final = frozenset({"pepper", "kek"})
 _LONGEST_LIFE_S: Final = 12 * 3600
+_WITNESS: Final = re.compile(
+    r"[^\s+,]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+=* https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"(?:/[A-Za-z0-9._~!$&'()*+;=:@%/-]*)?"
+)
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9.-]+(?:/[A-Za-z0-9._-]+)*")
 
@@ -166,7 +176,7 @@ def _from_file(name: str, value: object) -> object:
 
 
 def _from_text(name: str, text: str) -> object:
-    if name == "trusted_proxies":
+    if name in _LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
 
@@ -193,12 +203,20 @@ def _check(settings: Settings) -> None:
         raise SettingsError("public_url is a scheme and a host, such as https://auth.example.com, and no path")
     if settings.log_origin is not None and _ORIGIN.fullmatch(settings.log_origin) is None:
         raise SettingsError("log_origin is a host and perhaps a path, such as audit.example.com/logs")
+    _check_witnesses(settings)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("tls_cert and tls_key belong together")
     try:
         _ = settings.proxy_networks
     except ValueError:
         raise SettingsError("trusted_proxies holds networks such as 10.0.0.0/8") from None
+
+
+def _check_witnesses(settings: Settings) -> None:
+    if not all(map(_WITNESS.fullmatch, settings.witnesses)):
+        raise SettingsError("each of witnesses is a witness's public key, a space and its http or https URL")
+    if settings.witness_quorum is not None and not 1 <= settings.witness_quorum <= len(settings.witnesses):
+        raise SettingsError("witness_quorum is from 1 to the number of witnesses")
 
 
 def _shown(name: str, value: object) -> str:

@@ -49,7 +49,6 @@ COMMANDS: dict[str, set[str]] = {
     "audit receipt": {"--data-dir", "--config", "--help", "--tenant", "--operator", "--output"},
     "audit log": TENANT | {"--operator"},
     "audit rotate-key": LISTED,
-    "audit verify": TENANT | {"--from", "--deep", "--vkey", "--checkpoint"},
     "audit history": TENANT
     | {"--operator", "--from", "--to", "--method", "--path", "--route", "--status", "--principal-id", "--key-id"}
     | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--limit", "--cursor"},
@@ -58,6 +57,8 @@ COMMANDS: dict[str, set[str]] = {
     | {"--business-unit-id", "--request-id", "--client-ip", "--min-ms", "--format", "--output", "--after", "--force"},
     "audit exports": TENANT | {"--operator", "--limit", "--cursor"},
     "audit tail": TENANT | {"--operator", "--follow", "--lines"},
+    "audit verify": TENANT
+    | {"--from", "--deep", "--vkey", "--checkpoint", "--keys", "--witness", "--quorum", "--record"},
     "pepper list": LISTED,
     "pepper rotate": LISTED,
     "pepper retire": LISTED,
@@ -66,6 +67,8 @@ COMMANDS: dict[str, set[str]] = {
     "signing-keys list": LISTED,
     "signing-keys rotate": LISTED | {"--algorithm", "--publish-for"},
     "signing-keys retire": LISTED | {"--force"},
+    "witness serve": {"--data-dir", "--config", "--help", "--key-name", "--listen", "--log"},
+    "witness vkey": {"--data-dir", "--config", "--help", "--key-name"},
     "explain": TENANT
     | {"--body", "--ip", "--time", "--method-of-auth", "--token-age", "--role", "--issuer-id", "--routes"},
     "advise": TENANT | {"--key", "--role", "--days", "--apply", "--force"},

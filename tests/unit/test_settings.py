@@ -15,6 +15,8 @@ from hatchpay.settings import Settings, describe, load
 SECRET = "7Q2Xc0nF1dEnT1aL"
 
 # One value for each setting, as text and as what becomes of it; none is its default.
+W1 = "witness.example/w1+8d66cf3f+BA" + "A" * 42 + " http://10.0.0.7:8500"
+W2 = "w2+8d66cf3f+BA" + "A" * 42 + " https://witness.example/log"
 GIVEN: dict[str, tuple[str, object]] = {
     "data_dir": ("/srv/hatchpay", Path("/srv/hatchpay")),
     "host": ("0.0.0.0", "0.0.0.0"),
@@ -34,6 +36,8 @@ GIVEN: dict[str, tuple[str, object]] = {
     "rate_limits_on_failure": ("allow", "allow"),
     "log_origin": ("audit.example.com/logs", "audit.example.com/logs"),
     "log_dir": ("/srv/logs", Path("/srv/logs")),
+    "witnesses": (f"{W1}, {W2}", (W1, W2)),
+    "witness_quorum": ("1", 1),
     "pepper": (f"1:{SECRET}", f"1:{SECRET}"),
     "kek": (SECRET, SECRET),
 }
@@ -95,6 +99,8 @@ def test_every_setting_can_come_from_the_file() -> None:
         allow_insecure_issuers = true
         log_origin = "audit.example.com/logs"
         log_dir = "/srv/logs"
+        witnesses = ["{W1}", "{W2}"]
+        witness_quorum = 1
         kek = "{SECRET}"
         pepper = "1:{SECRET}"
         """
@@ -177,6 +183,8 @@ def test_an_unknown_setting_in_the_file_is_named() -> None:
         ("tls_cert", "true"),
         ("tls_key", "1979-05-27"),
         ("audit_patience_ms", '"soon"'),
+        ("witnesses", '"one"'),
+        ("witness_quorum", '"most"'),
         ("pepper", "12345"),
         ("kek", "12345"),
         ("public_url", "true"),
@@ -210,6 +218,14 @@ def test_a_value_of_the_wrong_type_is_named(name: str, value: str) -> None:
         ("public_url", "https://user@auth.example.com"),
         ("public_url", "ftp://auth.example.com"),
         ("allow_insecure_issuers", "perhaps"),
+        ("witnesses", "https://witness.example"),
+        ("witnesses", W1.partition(" ")[0]),
+        ("witnesses", W1.replace("http:", "ftp:")),
+        ("witnesses", W1.replace(" ", "  ")),
+        ("witnesses", W1 + "?a=b"),
+        ("witnesses", W1.replace("//", "//user@")),
+        ("witness_quorum", "1"),
+        ("witness_quorum", "0"),
     ],
 )
 def test_a_value_out_of_bounds_is_named(name: str, text: str) -> None:

@@ -27,7 +27,18 @@ def main() -> NoReturn:
 
 
 def program() -> typer.Typer:
-    return build(Ports(_open_local, _serve, _diagnose, _derive_routes, _check_routes, _test_policies))
+    return build(
+        Ports(
+            _open_local,
+            _serve,
+            _diagnose,
+            _derive_routes,
+            _check_routes,
+            _test_policies,
+            serve_witness=_serve_witness,
+            witness_vkey=_witness_vkey,
+        )
+    )
 
 
 def _open_local(settings: Settings, *, create: bool) -> AbstractContextManager[Local]:
@@ -64,3 +75,17 @@ def _test_policies(file: Path, policies: Path | None, stored: Sequence[PolicyTex
     from hatchpay.app.policy_tests import run_cases
 
     return run_cases(file, policies, stored)
+
+
+def _serve_witness(
+    folder: Path, key_name: str, listen: str, vkeys: Sequence[str], announce: Callable[[str], None]
+) -> None:
+    from hatchpay.app.witness import serve_witness
+
+    serve_witness(folder, key_name, listen, vkeys, announce)
+
+
+def _witness_vkey(folder: Path, key_name: str) -> str:
+    from hatchpay.app.witness import witness_vkey
+
+    return witness_vkey(folder, key_name)

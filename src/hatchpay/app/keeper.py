@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from hatchpay.app.paths import DataDirectory
-from hatchpay.app.sealing import sealer_of
+from hatchpay.app.sealing import sealer_of, submitter_of
 from hatchpay.errors import HatchPayError
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
@@ -38,7 +38,11 @@ Work = Callable[[threading.Event], None]
 def work_of(settings: Settings, paths: DataDirectory, directory: SqlDirectory) -> dict[str, Work]:
     """What there is to do, by name."""
     secrets = paths.secret_files(settings, directory)
-    return {"sealer": sealer_of(settings, paths, secrets).run}
+    works: dict[str, Work] = {"sealer": sealer_of(settings, paths, secrets).run}
+    submitter = submitter_of(settings, paths)
+    if submitter is not None:
+        works["witnesses"] = submitter.run
+    return works
 
 
 def main() -> None:

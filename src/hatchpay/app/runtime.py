@@ -38,6 +38,7 @@ from hatchpay.store.ledger import LedgerReader
 from hatchpay.store.recorder import ProcessRecorder
 from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.store.witnesses import parse_witnesses
 
 __all__ = ["Runtime"]
 
@@ -89,6 +90,7 @@ class Runtime:
         self._stopping = threading.Event()
         self._rehashing: asyncio.Task[None] | None = None
         self._poller: threading.Thread | None = None
+        parse_witnesses(settings.witnesses)
         self._keeping = KeeperProcess(settings)
         self.running = False
         self._refreshed_at = monotonic()

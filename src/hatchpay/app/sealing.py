@@ -14,8 +14,9 @@ from hatchpay.store.sealer import Sealer
 from hatchpay.store.seals import SealStore
 from hatchpay.store.secrets import SecretFiles
 from hatchpay.store.vault import Vault
+from hatchpay.store.witnesses import WitnessSubmitter, parse_witnesses
 
-__all__ = ["feed_of", "log_keys_of", "receipts_of", "sealer_of", "seals_of"]
+__all__ = ["feed_of", "log_keys_of", "receipts_of", "sealer_of", "seals_of", "submitter_of"]
 
 
 def seals_of(paths: DataDirectory) -> SealStore:
@@ -38,6 +39,15 @@ def log_keys_of(paths: DataDirectory, seals: SealStore) -> LogKeys:
 def sealer_of(settings: Settings, paths: DataDirectory, secrets: SecretFiles) -> Sealer:
     seals = seals_of(paths)
     return Sealer(paths.ledger, seals, paths.logs(settings), log_keys_of(paths, seals), _origin(settings), wall_us)
+
+
+def submitter_of(settings: Settings, paths: DataDirectory) -> WitnessSubmitter | None:
+    """None where there are no witnesses. Raises SettingsError for keys that are none."""
+    known = parse_witnesses(settings.witnesses)
+    if not known:
+        return None
+    quorum = len(known) if settings.witness_quorum is None else settings.witness_quorum
+    return WitnessSubmitter(seals_of(paths), paths.logs(settings), known, quorum, wall_us)
 
 
 def receipts_of(settings: Settings, paths: DataDirectory, vault: Vault) -> LogReceipts:

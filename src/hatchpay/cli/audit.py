@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -59,33 +58,6 @@ def history(
     session.out.listing(page.records, _COLUMNS, None if page.last is None else str(page.last))
 
 
-@command(app, "verify")
-def verify(
-    session: Session,
-    from_: Annotated[
-        int | None,
-        typer.Option("--from", metavar="TIME", parser=options.moment, help="Look at records of that time or later."),
-    ] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Look also at the integrity of the databases.")] = False,
-    vkey: Annotated[list[str] | None, typer.Option("--vkey", metavar="VKEY", help="A log's key that you know.")] = None,
-    checkpoint: Annotated[
-        list[Path] | None,
-        typer.Option("--checkpoint", metavar="FILE", help="A checkpoint that a witness, or you, has kept."),
-    ] = None,
-    tenant: Tenant = None,
-) -> None:
-    """Show whether the record is whole: names the first record that was altered, inserted, removed or reordered."""
-    from hatchpay.audit.verifying import VerifyWish
-
-    tenant_id = None
-    if tenant is not None:
-        with session.local() as local:
-            tenant_id = session.tenant_id(local, tenant)
-    held = tuple(_read(file) for file in checkpoint or ())
-    keys = tuple(vkey or ())
-    trail.verify_trail(session, VerifyWish(tenant_id=tenant_id, from_us=from_, deep=deep, keys=keys, held=held))
-
-
 @command(app, "tail")
 def tail(
     session: Session,
@@ -105,13 +77,6 @@ def tail(
 
 
 trail.add_to(app)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="--checkpoint") from None
 
 
 def _latest(history: History, wanted: HistoryFilter, newest: int, count: int, follow: bool) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeVar
 
 import msgspec
+
+from hatchpay.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,13 +205,18 @@ class OpenLocal(Protocol):
         ...
 
 
+def _absent(*_: object) -> NoReturn:
+    raise SettingsError("this program has no witness", code="not_available")
+
+
 class Ports(msgspec.Struct, frozen=True):
     """`serve` runs until it is told to stop and hands `announce` a line per address; see app.serve.
 
     `derive_routes` gives the text of a route table for an API, a file or module:attribute, with the entries of another
     table going before; `check_routes` compares the API with its table. Both raise SettingsError; the first
     InvalidInput where nothing is left to list. `test_policies` runs the cases of a file on the policies given, in the
-    folder given, or named in it; see app.policy_tests.
+    folder given, or named in it; see app.policy_tests. `serve_witness` runs until it is told to stop, as `serve`: it
+    gets the witness's directory, name and HOST:PORT, and the logs' keys; `witness_vkey` gives its public key.
     """
 
     open_local: OpenLocal
@@ -218,3 +225,5 @@ class Ports(msgspec.Struct, frozen=True):
     derive_routes: Callable[[str, Path | None], str]
     check_routes: Callable[[Settings, str], RouteFindings]
     test_policies: Callable[[Path, Path | None, Sequence[PolicyText] | None], list[CaseOutcome]]
+    serve_witness: Callable[[Path, str, str, Sequence[str], Callable[[str], None]], None] = _absent
+    witness_vkey: Callable[[Path, str], str] = _absent

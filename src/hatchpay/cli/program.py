@@ -27,6 +27,8 @@ from hatchpay.cli import (
     signing_keys,
     tenants,
     token,
+    verify,
+    witness,
 )
 from hatchpay.cli.options import Config, DataDirectory
 from hatchpay.cli.output import write
@@ -59,6 +61,7 @@ def build(ports: Ports) -> typer.Typer:
         ctx.obj = Common(ports, data_dir, config)
 
     serve.register(app)
+    verify.register(audit.app)
     nouns = {
         "operator": operator.app,
         "tenants": tenants.app,
@@ -71,6 +74,7 @@ def build(ports: Ports) -> typer.Typer:
         "pepper": pepper.app,
         "token": token.app,
         "signing-keys": signing_keys.app,
+        "witness": witness.app,
     }
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, no_args_is_help=True)

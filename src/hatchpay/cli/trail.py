@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatchpay.audit.ports import RecordProof, TenantLog
-    from hatchpay.audit.verifying import Flaw, Holds, VerifyWish
+    from hatchpay.audit.verifying import Flaw, Holds
     from hatchpay.audit.verifying import Progress as Done
 
 __all__ = ["add_to", "verify_trail"]
@@ -95,11 +95,22 @@ def rotate_key(session: Session) -> None:
     session.out.listing(rotated, {"tenant_id": lambda one: one[0], "vkey": lambda one: one[1]})
 
 
-def verify_trail(session: Session, wish: VerifyWish) -> None:
+def verify_trail(
+    session: Session,
+    tenant: str | None,
+    from_us: int | None,
+    keys: tuple[str, ...],
+    checkpoints: tuple[Path, ...],
+    *,
+    deep: bool,
+) -> None:
     """Walks through the trails and exits with 1 unless every one is whole."""
-    from hatchpay.audit.verifying import Flaw
+    from hatchpay.audit.verifying import Flaw, VerifyWish
 
+    held = tuple(_read(file) for file in checkpoints)
     with session.local() as local:
+        tenant_id = None if tenant is None else session.tenant_id(local, tenant)
+        wish = VerifyWish(tenant_id=tenant_id, from_us=from_us, deep=deep, keys=keys, held=held)
         outcomes = list(_walked(local.trail.verify(wish), quiet=session.out.as_json))
     if session.out.as_json:
         session.out.document({"data": [_outcome(one) for one in outcomes]})
@@ -174,6 +185,13 @@ def _log(found: TenantLog) -> dict[str, object]:
         "key_statements": [statement.decode() for statement in found.successions],
         "witnesses": [msgspec.structs.asdict(one) for one in found.witnesses],
     }
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="--checkpoint") from None
 
 
 def _save(data: bytes, file: Path) -> None:

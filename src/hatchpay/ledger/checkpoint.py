@@ -92,5 +92,5 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
     if len(checkpoint.root) != HASH_BYTES or not 0 <= checkpoint.size <= MOST_LEAVES:
         raise InvalidProof("the size or the root hash is out of range", code="checkpoint_malformed")
     if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
-        raise InvalidProof("an empty tree has another root", code="checkpoint_malformed")
+        raise InvalidProof("an empty tree has another root", code="empty_root_wrong")
     return checkpoint

@@ -12,6 +12,7 @@ older key is lost afterwards.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,9 +20,10 @@ from hatchpay.errors import InvalidProof
 from hatchpay.ledger import note
 from hatchpay.ledger.note import SignsNotes, VerifierKey
 
-__all__ = ["follow", "vouch"]
+__all__ = ["follow", "split_statements", "vouch"]
 
 _HEADER: Final = "hatchpay-log-key/v1"
+_STARTS: Final = re.compile(rb"^hatchpay-log-key/v1$", re.MULTILINE)
 
 
 def vouch(signer: SignsNotes, successor: VerifierKey) -> bytes:
@@ -45,6 +47,14 @@ def follow(known: VerifierKey, statements: Sequence[bytes]) -> tuple[VerifierKey
             )
         chain.append(_successor(opened.text, known.name))
     return tuple(chain)
+
+
+def split_statements(data: bytes) -> tuple[bytes, ...]:
+    """Of a file in which they stand one behind the other. What is not a statement is left to `follow` to refuse."""
+    starts = [match.start() for match in _STARTS.finditer(data)]
+    if data and starts[:1] != [0]:
+        raise InvalidProof("not a file of statements about a log's key", code="succession_malformed")
+    return tuple(data[start:end] for start, end in zip(starts, [*starts[1:], len(data)], strict=True))
 
 
 def _successor(text: str, origin: str) -> VerifierKey:
