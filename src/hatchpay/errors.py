@@ -15,6 +15,7 @@ HatchPayError
 ├── SettingsError                a setting is missing or wrong; start-up stops
 ├── DirectoryUnavailable         the directory could not be opened or read
 ├── FetchFailed                  502: what another party publishes could not, or may not, be fetched
+├── DeliveryFailed               502: what was to be sent to another party was not taken, or may not be sent there
 ├── UnusableKey                  422: a JSON Web Key that cannot, or must not, be used
 ├── InvalidToken                 401: a JSON Web Token that is refused; the code says why
 └── MalformedToken               a credential that does not have the form of one
@@ -30,6 +31,7 @@ from http import HTTPStatus
 __all__ = [
     "AuditUnavailable",
     "Conflict",
+    "DeliveryFailed",
     "DirectoryUnavailable",
     "FetchFailed",
     "Forbidden",
@@ -155,6 +157,11 @@ class DirectoryUnavailable(HatchPayError):
 class FetchFailed(HatchPayError):
     default_status = HTTPStatus.BAD_GATEWAY
     default_code = "fetch_failed"
+
+
+class DeliveryFailed(HatchPayError):
+    default_status = HTTPStatus.BAD_GATEWAY
+    default_code = "delivery_failed"
 
 
 class UnusableKey(HatchPayError):

@@ -41,7 +41,7 @@ def _classes() -> list[type[HatchPayError]]:
 def test_the_drawing_is_the_class_tree() -> None:
     real = {cls.__name__: cls.__bases__[0].__name__ for cls in _classes() if cls is not HatchPayError}
     assert {name: parent for name, (parent, _) in _drawn().items()} == real
-    assert len(real) == 17
+    assert len(real) == 18
 
 
 def test_the_module_exports_every_error_and_their_shape() -> None:
@@ -56,7 +56,7 @@ def test_the_status_that_is_drawn_is_the_status_that_is_sent() -> None:
     for cls in _classes():
         if statuses := drawn.get(cls.__name__):
             assert cls("x").status in statuses, cls
-    assert sum(bool(statuses) for statuses in drawn.values()) == 12
+    assert sum(bool(statuses) for statuses in drawn.values()) == 13
 
 
 def test_every_error_has_a_code_in_snake_case() -> None:

@@ -50,6 +50,7 @@ from hatchpay.store.replay import LedgerReplay
 if TYPE_CHECKING:
     from hatchpay.admin.explain_views import ExplanationView, Question
     from hatchpay.admin.rehearse import Rehearsals
+    from hatchpay.admin.streams import Streams
 
 __all__ = ["Local", "import_changes", "open_local"]
 
@@ -76,6 +77,8 @@ class Local:
             if not create:
                 raise _no_data(settings)
             paths.prepare()
+        self._settings = settings
+        self._paths = paths
         self._instances = paths.instances
         self._ledger_path = paths.ledger
         self._routes = settings.routes
@@ -99,6 +102,13 @@ class Local:
         from hatchpay.app.rehearsing import local_rehearsals
 
         return local_rehearsals(self._directory, self._ledger_path, self._routes, self.policies)
+
+    @cached_property
+    def streams(self) -> Streams:
+        # Its way to other servers, which no other command needs.
+        from hatchpay.app.streams import streams_over
+
+        return streams_over(self._settings, self._paths, self._directory, self._secrets)
 
     def close(self) -> None:
         if self._recording is not None:

@@ -27,6 +27,7 @@ class DataDirectory:
         self.instances = self.root / "instances"
         self.secrets = self.root / "secrets"
         self.limits = self.root / "limits"
+        self.streams = self.root / "streams.db"
 
     def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
         """None of them is begun anew while something in `directory` depends on it."""
@@ -35,7 +36,7 @@ class DataDirectory:
             settings.pepper,
             needed=directory.holds_keys,
             kek=settings.kek,
-            kek_needed=directory.holds_signing_keys,
+            kek_needed=lambda: directory.holds_signing_keys() or directory.holds_streams(),
         )
 
     def prepare(self) -> None:

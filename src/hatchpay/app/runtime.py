@@ -16,6 +16,8 @@ from hatchpay.admin.issuer_keys import IssuerKeyRefresh
 from hatchpay.admin.keys import Keys
 from hatchpay.app.issuer_keeper import IssuerKeeper
 from hatchpay.app.paths import DataDirectory
+from hatchpay.app.stream_watch import StreamWatch
+from hatchpay.app.streams import stream_healths
 from hatchpay.clock import wall_us
 from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
 from hatchpay.gate.addresses import Proxies
@@ -37,6 +39,7 @@ from hatchpay.store.ledger import LedgerReader
 from hatchpay.store.recorder import ProcessRecorder
 from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.store.stream_source import DirectoryStreams
 
 __all__ = ["Runtime"]
 
@@ -59,7 +62,10 @@ class Runtime:
         self.snapshots = DirectorySnapshots(self.directory, self.secrets.peppers, frozenset(self.body_fields))
         self.history = LedgerReader(self.paths.ledger)
         self.replay = LedgerReplay(self.paths.ledger)
-        self.metrics = Metrics(self._gauges)
+        self._stream_watch = StreamWatch(
+            DirectoryStreams(self.directory).streams, stream_healths(self.paths), settings.stream_lag_alarm_s
+        )
+        self.metrics = Metrics(self._gauges, self._stream_watch.metrics)
         self.recorder = ProcessRecorder(
             self.paths.ledger,
             self.paths.instances,
@@ -85,6 +91,7 @@ class Runtime:
         self._stopping = threading.Event()
         self._rehashing: asyncio.Task[None] | None = None
         self._poller: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
         self.running = False
         self._refreshed_at = monotonic()
 
@@ -120,6 +127,10 @@ class Runtime:
         self._refreshed_at = monotonic()
         self._poller.start()
         self._keeper.start()
+        self._watcher = threading.Thread(
+            target=self._stream_watch.run, args=(self._stopping,), name="hatchpay-stream-watch", daemon=True
+        )
+        self._watcher.start()
         self.running = True
 
     async def stop(self) -> None:
@@ -132,8 +143,9 @@ class Runtime:
         if self._rehashing is not None:
             self._rehashing.cancel()
             await asyncio.gather(self._rehashing, return_exceptions=True)
-        if self._poller is not None:
-            await asyncio.to_thread(self._poller.join)
+        for thread in (self._poller, self._watcher):
+            if thread is not None:
+                await asyncio.to_thread(thread.join)
         await self.recorder.close()
         self._counters.close()
         self.directory.close()

@@ -32,6 +32,7 @@ from hatchpay.app import own_tokens
 from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.rehearsing import rehearsals_over
 from hatchpay.app.runtime import Runtime
+from hatchpay.app.streams import streams_over
 from hatchpay.clock import wall_us
 from hatchpay.control.app import create_control_app
 from hatchpay.control.published import PublishedKeys
@@ -160,6 +161,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         published=PublishedKeys(runtime.trust, wall_us, url),
         history=runtime.history,
         rehearsals=rehearsals_over(directory, runtime.replay, runtime.snapshots, runtime.routes, policies),
+        streams=streams_over(settings, runtime.paths, directory, runtime.secrets),
         changed=runtime.changed,
     )
 

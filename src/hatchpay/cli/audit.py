@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from hatchpay.cli import options
+from hatchpay.cli import options, streams
 from hatchpay.cli.options import Tenant
 from hatchpay.cli.output import Output
 from hatchpay.cli.ports import Local
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app: Final = typer.Typer(help="The record of every request.")
+app.add_typer(streams.app, name="streams", no_args_is_help=True)
 
 Operator = Annotated[bool, typer.Option("--operator", help="The operator's log in place of a tenant's.")]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hatchpay.admin.rehearse import Rehearsals
     from hatchpay.admin.roles import Roles
     from hatchpay.admin.signing_keys import SigningKeys
+    from hatchpay.admin.streams import Streams
     from hatchpay.admin.tenants import Tenants
     from hatchpay.admin.token_views import IssuedToken, TokenWish
     from hatchpay.admin.views import Actor
@@ -112,6 +113,9 @@ class Local(Protocol):
 
     @property
     def history(self) -> History: ...
+
+    @property
+    def streams(self) -> Streams: ...
 
     @property
     def rehearsals(self) -> Rehearsals:

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from hatchpay.admin.advice_views import AdviceOverview, AppliedAdvice, KeyAdvice, RoleAdvice
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
+from hatchpay.admin.stream_views import StreamTestView, StreamView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
 from hatchpay.control import (
@@ -25,6 +26,8 @@ from hatchpay.control import (
     problems,
     rehearse,
     roles,
+    stream_models,
+    streams,
     tenants,
     tokens,
     well_known,
@@ -49,6 +52,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     audit_log.router,
     issuers.router,
     rehearse.router,
+    streams.router,
 )
 _FREE: Final[tuple[APIRouter, ...]] = (tokens.router, well_known.router)
 """Open to everybody, or authenticating their callers themselves; what they serve is listed in `routes` one by one."""
@@ -68,6 +72,9 @@ _BODIES: Final = (
     models.ChangeIssuer,
     models.Rehearse,
     models.ExplainAccess,
+    stream_models.CreateStream,
+    stream_models.ChangeStream,
+    stream_models.RotateStreamSecret,
 )
 _ANSWERS: Final = (
     IssuedKey,
@@ -86,6 +93,9 @@ _ANSWERS: Final = (
     RoleAdvice,
     AdviceOverview,
     AppliedAdvice,
+    streams.IssuedStream,
+    Page[StreamView],
+    StreamTestView,
 )
 
 

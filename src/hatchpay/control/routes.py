@@ -61,6 +61,13 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
     _call("POST", "/v1/tenants", "platform.tenants.create"),
     _call("GET", "/v1/tenants", "platform.tenants.read"),
     _call("GET", "/v1/audit-log/history", "audit-log.history.read"),
+    _call("POST", "/v1/audit-log/streams", "audit-log.streams.create"),
+    _call("GET", "/v1/audit-log/streams", "audit-log.streams.read"),
+    _call("GET", "/v1/audit-log/streams/{id}", "audit-log.streams.read"),
+    _call("PATCH", "/v1/audit-log/streams/{id}", "audit-log.streams.update"),
+    _call("DELETE", "/v1/audit-log/streams/{id}", "audit-log.streams.delete"),
+    _call("POST", "/v1/audit-log/streams/{id}/test", "audit-log.streams.update"),
+    _call("POST", "/v1/audit-log/streams/{id}/rotate-secret", "audit-log.streams.update"),
     _call("POST", "/v1/access/rehearse", "access.rehearsals.read"),
     _free("GET", "/openapi.json", "open"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -27,6 +28,7 @@ from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
+from hatchpay.admin.streams import StreamParts, Streams
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
 from hatchpay.audit.record import Completion, Record
@@ -41,11 +43,16 @@ from hatchpay.identity.principal import Principal
 from hatchpay.identity.tokens import TokenAuthenticator
 from hatchpay.ids import PLATFORM_TENANT_ID, new_id
 from hatchpay.store.directory import SqlDirectory
+from hatchpay.store.feed import LedgerFeed
 from hatchpay.store.guarded_http import GuardedHttp
 from hatchpay.store.issuer_documents import IssuerDocuments
 from hatchpay.store.ledger import Ledger, LedgerReader
 from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.store.stream_addresses import StreamAddresses
+from hatchpay.store.stream_couriers import StreamCouriers
+from hatchpay.store.stream_health import StreamHealths
+from hatchpay.store.stream_states import SqlStreamStates
 from hatchpay.tokens import apikey
 from hatchpay.tokens.digest import Peppers
 
@@ -128,6 +135,7 @@ class World:
                     RouteTable(CONTROL_ROUTES),
                     wall_us,
                 ),
+                streams=Streams(self.directory, wall_us, new_id, self._stream_parts(folder)),
                 changed=self._changed,
             )
         )
@@ -198,6 +206,19 @@ class World:
     def close(self) -> None:
         self.directory.close()
         self.ledger.close()
+
+    def _stream_parts(self, folder: Path) -> StreamParts:
+        feed = LedgerFeed(self._ledger_path)
+        addresses = StreamAddresses(insecure=True)
+        return StreamParts(
+            newest=feed.newest,
+            healths=StreamHealths(SqlStreamStates(folder / "streams.db"), feed, wall_us),
+            check_host=addresses.check,
+            send=StreamCouriers(addresses, lambda: _KEK, wall_us, insecure=True, attempt_s=2.0).send,
+            kek=lambda: _KEK,
+            random=secrets.token_bytes,
+            insecure=True,
+        )
 
     def _snapshot(self) -> Snapshot:
         return self.snapshots.current

@@ -78,6 +78,7 @@ def test_our_own_sensitive_permissions_are_those_about_keys_tokens_tenants_polic
         "access.rehearsals.read",
         "api-key.keys.read",
         "audit-log.history.read",
+        "audit-log.streams.read",
         "auth.issuers.read",
         "auth.tokens.read",
         "platform.tenants.read",
