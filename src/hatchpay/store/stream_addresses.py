@@ -20,6 +20,7 @@ __all__ = ["StreamAddresses"]
 
 _MOST_LOOKUPS: Final = 128
 _MOST_LOOKUPS_OF_ONE: Final = 4
+_LOOK_AGAIN_S: Final = 0.02
 
 
 class StreamAddresses:
@@ -34,7 +35,11 @@ class StreamAddresses:
 
     async def of(self, host: str, tenant_id: str) -> Sequence[Address]:
         """Raises DeliveryFailed."""
-        addresses = await self._looked_up(host, tenant_id)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                addresses = await self._looked_up(host, tenant_id)
+        except TimeoutError:
+            raise DeliveryFailed("the host's name was not resolved in time", code="stream_too_slow") from None
         if not addresses:
             raise DeliveryFailed("the host's name cannot be resolved", code="stream_unresolvable")
         if not all(is_public(address) or (self._insecure and is_local(address)) for address in addresses):
@@ -68,23 +73,22 @@ class StreamAddresses:
                 # The loop has ended meanwhile, and nobody waits any more.
                 return
 
-        self._begin(tenant_id)
+        while not self._begins(tenant_id):
+            await asyncio.sleep(_LOOK_AGAIN_S)
         try:
             threading.Thread(target=look_up, name="resolve", daemon=True).start()
         except RuntimeError:
             self._end(tenant_id)
             raise DeliveryFailed("the host's name cannot be resolved now", code="stream_unresolvable") from None
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await found
-        except TimeoutError:
-            raise DeliveryFailed("the host's name was not resolved in time", code="stream_too_slow") from None
+        return await found
 
-    def _begin(self, tenant_id: str) -> None:
+    def _begins(self, tenant_id: str) -> bool:
+        """Whether there is a place for one more lookup, which is taken then."""
         with self._guard:
             if self._looking[tenant_id] >= _MOST_LOOKUPS_OF_ONE or self._looking.total() >= _MOST_LOOKUPS:
-                raise DeliveryFailed("too many names are being resolved", code="stream_too_slow")
+                return False
             self._looking[tenant_id] += 1
+            return True
 
     def _end(self, tenant_id: str) -> None:
         with self._guard:
