@@ -7,7 +7,6 @@ hold `audit-log.history.read` for all that it carries; a caller of chosen busine
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Final, Protocol
 
 import msgspec
@@ -159,8 +158,9 @@ class Streams:
         with self._directory.read() as view:
             before = _seen(view, actor, stream_id)
         destination = None
-        if changes.destination_url is not UNSET and changes.destination_url != before.destination_url:
+        if changes.destination_url is not UNSET:
             destination = self._read(before.kind, changes.destination_url)
+        if destination is not None and changes.destination_url != before.destination_url:
             with self._changes.by(actor, "audit-log.streams.update") as work:
                 # No name is resolved for a caller who will be refused.
                 _demand(work, before, before)
@@ -213,7 +213,7 @@ class Streams:
             row = _own(work, stream_id, None)
             event = event_of(Kept(seq=0, record=_test_record(row, actor, self._new_id(), work.now), changes=[]))
         (message,) = encoded(row, [event], self._parts.hostname)
-        began = monotonic()
+        began = self._clock()
         try:
             outcome = self._parts.send(row, message)
         except UnusableKey as error:
@@ -222,7 +222,7 @@ class Streams:
             delivered=outcome.kind == "delivered" and not outcome.refused,
             code=outcome.code,
             status=outcome.status,
-            duration_ms=int((monotonic() - began) * 1000),
+            duration_ms=max(self._clock() - began, 0) // 1000,
         )
 
     def gone(self, actor: Actor, stream_id: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.directory import SECOND
+from tests.support.directory import HOUR, SECOND
 from tests.support.rfc5424 import frames, parse
 from tests.support.sinks import Authority, HttpSink, Received, http_sink, syslog_sink
 from tests.support.streams import StreamWorld
@@ -179,6 +179,17 @@ class TestFailing:
             world.write()
             world.shipper().step()
         assert world.state(row).retry_us == world.clock.now + 120 * SECOND
+
+    def test_a_clock_that_was_set_back_keeps_no_stream_waiting(self, world: StreamWorld) -> None:
+        with http_sink() as sink:
+            sink.answer = lambda _: (500, {}, b"")
+            world.stream("http", sink.url)
+            wanted = world.write()
+            world.shipper().step()
+            world.clock.now -= 2 * HOUR
+            sink.answer = lambda _: (200, {}, b"")
+            world.shipper().step()
+        assert ids(sink) == wanted * 2
 
     def test_a_redirect_is_not_followed(self, world: StreamWorld) -> None:
         with http_sink() as inner, http_sink() as sink:

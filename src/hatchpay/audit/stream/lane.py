@@ -67,8 +67,7 @@ class Lane:
         self.dirty = bool(self.letters) or self.state != state
 
     def due(self, now: int, horizon: int) -> bool:
-        retry = self.state.retry_us
-        return self.row.enabled and horizon > self.state.cursor and (retry is None or now >= retry)
+        return self.row.enabled and horizon > self.state.cursor and self._may_try(now)
 
     async def work(self, horizon: int) -> None:
         """Send all that there is up to `horizon`, until something fails. Raises nothing but what cancels it."""
@@ -85,6 +84,11 @@ class Lane:
         courier, self._courier = self._courier, None
         if courier is not None:
             courier.close()
+
+    def _may_try(self, now: int) -> bool:
+        """Also where the time to wait for is further away than any is set: then the clock was set back."""
+        retry = self.state.retry_us
+        return retry is None or now >= retry or retry - now > self._parts.pace.longest_s * _US
 
     async def _round(self, horizon: int) -> bool:
         """Whether to go on at once."""

@@ -74,7 +74,7 @@ def _log_record(event: Event) -> dict[str, object]:
         "severityNumber": number,
         "severityText": text,
         "eventName": event.type,
-        "body": {"stringValue": f"{record.method} {record.url} {outcome}"},
+        "body": {"stringValue": f"{record.method} {record.url or ''} {outcome}"},
         "attributes": [
             _attribute(_CONVENTIONS.get(name, f"hatchpay.{name}"), value)
             for name, value in event.data.items()

@@ -22,6 +22,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float = 60.0
     tick_s: float = 0.25
 
+    @property
+    def longest_s(self) -> float:
+        """No delay is longer."""
+        return max(self.most_s * 1.5, self.longest_retry_after_s)
+
     def delay_s(self, failures: int, retry_after_s: float | None, random: Callable[[], float]) -> float:
         """After `failures` in a row, from 1 on. `random` gives numbers from 0 to 1."""
         grown: float = min(self.first_s * 2.0 ** min(failures - 1, 30), self.most_s)

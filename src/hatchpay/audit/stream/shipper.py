@@ -187,6 +187,8 @@ class Shipper:
         await self._drop(list(self._lanes))
         with suppress(HatchPayError):
             await self._save()
+            # Nobody ships any more.
+            await self._aside(lambda: self._states.save({}, [], 0))
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
