@@ -94,6 +94,7 @@ class HttpSink:
 def http_sink(context: ssl.SSLContext | None = None) -> Iterator[HttpSink]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def setup(self) -> None:
             super().setup()

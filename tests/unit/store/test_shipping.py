@@ -428,6 +428,29 @@ class TestBesideEachOther:
                 stop.set()
                 thread.join(10)
 
+    def test_streams_of_tenants_without_news_keep_up_and_miss_nothing_later(self, world: StreamWorld) -> None:
+        other = world.world.onboard("Other").tenant.id
+        with http_sink() as busy, http_sink() as quiet:
+            world.stream("http", busy.url)
+            row = world.stream("http", quiet.url, tenant_id=other)
+            stop, shipper = threading.Event(), world.shipper(QUICK)
+            thread = threading.Thread(target=shipper.run, args=(stop,))
+            thread.start()
+            try:
+                wanted: list[str] = []
+                strange: list[str] = []
+                for number in range(20):
+                    wanted += world.write(7)
+                    if number % 9 == 4:
+                        strange += world.write(1, tenant_id=other)
+                    time.sleep(0.01)
+                wanted += world.write(1)
+                eventually(lambda: ids(busy) == wanted and ids(quiet) == strange)
+                eventually(lambda: world.state(row).cursor == world.feed.newest())
+            finally:
+                stop.set()
+                thread.join(10)
+
     def test_what_cannot_be_read_is_tried_again_and_ends_nothing(
         self, world: StreamWorld, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -58,7 +58,8 @@ class Lane:
             self.letters = old.letters
             self._set(retry_us=None, failures=0)
 
-    def rewind(self, seq: int) -> None:
+    def move(self, seq: int) -> None:
+        """Everything up to there has been dealt with."""
         self._set(cursor=seq)
 
     def saved(self, state: StreamState, letters: Sequence[DeadLetter]) -> None:
