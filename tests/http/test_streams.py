@@ -17,6 +17,9 @@ from tests.support.server import Server, hatchpay, onboard, serving
 from tests.support.shipping import ships
 from tests.support.sinks import HttpSink, http_sink
 
+from hatchpay.app.command import program
+from hatchpay.cli.errors import run
+
 STREAMS = "/v1/audit-log/streams"
 LAX = {"HATCHPAY_ALLOW_INSECURE_STREAMS": "true", "HATCHPAY_STREAM_LAG_ALARM_S": "1"}
 
@@ -146,15 +149,22 @@ def test_no_secret_of_a_stream_is_anywhere_on_the_disk(client: httpx.Client, mad
         assert secret not in shown.text
 
 
-def test_an_inner_address_is_refused_by_a_server_that_is_not_for_tests(tmp_path: Path) -> None:
-    made = onboard(tmp_path / "var")
-    urls = ["https://127.0.0.1/", "https://[::ffff:10.0.0.1]/", "https://localhost/", "https://169.254.169.254/latest"]
-    with serving(tmp_path / "var", None) as server, server.client(made["api_key"]["key"]) as client:
-        answers = [client.post(STREAMS, json={"name": "x", "kind": "http", "destination_url": url}) for url in urls]
-        plain = client.post(STREAMS, json={"name": "x", "kind": "http", "destination_url": "http://example.com/"})
-    codes = {(answer.status_code, answer.json()["code"]) for answer in answers}
-    assert codes == {(422, "stream_destination_forbidden")}
-    assert (plain.status_code, plain.json()["code"]) == (422, "invalid_url")
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://127.0.0.1/", "not public"),
+        ("https://[::ffff:10.0.0.1]/", "not public"),
+        ("https://localhost/", "not public"),
+        ("https://169.254.169.254/latest", "not public"),
+        ("http://example.com/", "https://"),
+    ],
+)
+def test_an_inner_address_is_refused_unless_it_is_for_tests(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], url: str, why: str
+) -> None:
+    monkeypatch.setenv("HATCHPAY_DATA_DIR", str(made["data_dir"]))
+    assert run(program(), ["audit", "streams", "add", "x", "http", url]) == 2
+    assert why in capfd.readouterr().err
 
 
 def test_lag_is_a_metric_an_alarm_and_a_finding_even_where_nobody_ships(
@@ -207,25 +217,30 @@ def test_the_shipper_may_be_killed_at_any_time_and_nothing_is_lost_or_out_of_ord
 
 
 def test_the_command_does_what_the_calls_do(
-    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in LAX.items():
+    for name, value in {**LAX, "HATCHPAY_DATA_DIR": str(made["data_dir"])}.items():
         monkeypatch.setenv(name, value)
-    data_dir = made["data_dir"]
+
+    def streams(*arguments: str, code: int = 0) -> str:
+        assert run(program(), ["audit", "streams", *arguments]) == code
+        return capfd.readouterr().out
+
     (tmp_path / "headers").write_text("Authorization: Bearer zQ9plainWord4712\n")
     with http_sink() as sink:
-        hook = hatchpay(data_dir, "audit", "streams", "add", "Hook", "webhook", sink.url).stdout
-        assert hook.splitlines()[-1].startswith("whsec_")
+        assert streams("add", "Hook", "webhook", sink.url).splitlines()[-1].startswith("whsec_")
         options = ("--header-file", str(tmp_path / "headers"), "--event-type", "api-key.keys.created")
-        added = hatchpay(data_dir, "audit", "streams", "add", "Logs", "http", sink.url, *options, "--json").stdout
+        added = streams("add", "Logs", "http", sink.url, *options, "--json")
         stream = json.loads(added)
         assert stream["header_names"] == ["Authorization"] and "zQ9plain" not in added
-        sink.answer = lambda _: (503, {}, b"")
-        failed = hatchpay(data_dir, "audit", "streams", "test", stream["id"], check=False)
-        assert failed.returncode == 1 and "stream_status" in failed.stdout
+        assert "yes" in streams("test", stream["id"])
         assert sink.received[0].headers["authorization"] == "Bearer zQ9plainWord4712"
-        changed = hatchpay(data_dir, "audit", "streams", "update", stream["id"], "--all-types", "--json").stdout
-        assert json.loads(changed)["event_types"] is None
-        hatchpay(data_dir, "audit", "streams", "remove", stream["id"])
-        listed = json.loads(hatchpay(data_dir, "audit", "streams", "list", "--json").stdout)["data"]
-        assert [one["name"] for one in listed] == ["Hook"]
+        sink.answer = lambda _: (503, {}, b"")
+        assert "stream_status" in streams("test", stream["id"], code=1)
+        assert json.loads(streams("update", stream["id"], "--all-types", "--json"))["event_types"] is None
+        assert "Removed" in streams("remove", stream["id"])
+        (hook,) = json.loads(streams("list", "--json"))["data"]
+        assert hook["name"] == "Hook"
+        assert "whsec_" in streams("update", hook["id"], "--name", "Hook 2", "--rotate-secret", "60")
+        assert "Hook 2" in streams("list")
+        streams("remove", hook["id"])
