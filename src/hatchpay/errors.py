@@ -17,6 +17,7 @@ HatchPayError
 ├── FetchFailed                  502: what another party publishes could not, or may not, be fetched
 ├── InvalidProof                 422: a note, checkpoint, proof or receipt that does not hold; the code says why
 ├── BrokenLog                    a file of the verifiable log is missing or damaged
+├── DeliveryFailed               502: what was to be sent to another party was not taken, or may not be sent there
 ├── UnusableKey                  422: a JSON Web Key that cannot, or must not, be used
 ├── InvalidToken                 401: a JSON Web Token that is refused; the code says why
 └── MalformedToken               a credential that does not have the form of one
@@ -33,6 +34,7 @@ __all__ = [
     "AuditUnavailable",
     "BrokenLog",
     "Conflict",
+    "DeliveryFailed",
     "DirectoryUnavailable",
     "FetchFailed",
     "Forbidden",
@@ -168,6 +170,11 @@ class InvalidProof(HatchPayError):
 
 class BrokenLog(HatchPayError):
     default_code = "log_broken"
+
+
+class DeliveryFailed(HatchPayError):
+    default_status = HTTPStatus.BAD_GATEWAY
+    default_code = "delivery_failed"
 
 
 class UnusableKey(HatchPayError):

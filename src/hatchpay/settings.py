@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_life_s: int = 900
     issuer_keys_keep_s: int = 86_400
     allow_insecure_issuers: bool = False
+    allow_insecure_streams: bool = False
+    stream_lag_alarm_s: int = 300
     rate_limits_on_failure: Literal["deny", "allow"] = "deny"
     log_origin: str | None = None
     log_dir: Path | None = None
@@ -78,6 +80,8 @@ _DESCRIPTIONS: Final[dict[str, str]] = {
     "token_life_s": "seconds that a token lives unless its caller asks otherwise; at most 43200",
     "issuer_keys_keep_s": "seconds for which the last good keys of a trusted issuer count while they cannot be fetched",
     "allow_insecure_issuers": "trusted issuers may be on plain HTTP and on private addresses; for tests only",
+    "allow_insecure_streams": "streams may lead to plain HTTP and to private addresses; for tests only",
+    "stream_lag_alarm_s": "seconds that a stream of the record may be behind before the log and the doctor tell of it",
     "rate_limits_on_failure": "deny or allow: what happens to requests with a limited rate while they cannot be "
     "counted",
     "log_origin": "what the names of new verifiable logs begin with, such as audit.example.com; by default the host of "
@@ -199,6 +203,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"token_life_s is 1 to {_LONGEST_LIFE_S}")
     if settings.issuer_keys_keep_s < 1:
         raise SettingsError("issuer_keys_keep_s is at least 1")
+    if settings.stream_lag_alarm_s < 1:
+        raise SettingsError("stream_lag_alarm_s is at least 1")
     if settings.public_url is not None and _URL.fullmatch(settings.public_url) is None:
         raise SettingsError("public_url is a scheme and a host, such as https://auth.example.com, and no path")
     if settings.log_origin is not None and _ORIGIN.fullmatch(settings.log_origin) is None:

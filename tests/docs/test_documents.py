@@ -256,3 +256,29 @@ def test_the_printed_lines_do_what_they_say_and_a_second_start_keeps_all(tmp_pat
             transactions = client.get("/v1/payment-proxy/transactions").json()["data"]
         assert sorted(item["name"] for item in keys) == ["Tenant API key", "Tenant API key"]
         assert len(transactions) == 1
+
+
+def test_the_page_about_streams_names_what_there_is() -> None:
+    from hatchpay.app.stream_watch import StreamWatch
+    from hatchpay.audit.stream.batches import MAX_BYTES, MAX_EVENTS
+    from hatchpay.audit.stream.pace import Pace
+    from hatchpay.audit.stream.syslog import MAX_MESSAGE
+    from hatchpay.store.stream_health import MOST_COUNTED
+
+    written = (ROOT / "docs" / "streams.md").read_text()
+    told = re.findall(r"^\| `((?:stream|sealed)_[a-z_]+)` \|", written, flags=re.MULTILINE)
+    source = "".join(file.read_text() for file in (ROOT / "src").rglob("stream*.py"))
+    source += "".join(file.read_text() for file in (ROOT / "src/hatchpay/audit/stream").glob("*.py"))
+    assert set(told) - {"sealed_unreadable"} <= set(re.findall(r'"(stream_[a-z_]+)"', source))
+    assert set(re.findall(r'code="(stream_[a-z_]+)"', source)) - set(told) == {"stream_headers_needed"}
+    metrics = {family.name for family in StreamWatch(list, lambda _: {}, 1).metrics()}
+    assert {name.removesuffix("_total") for name in re.findall(r"`(hatchpay_stream_[a-z_]+)`", written)} == metrics
+    pace = Pace()
+    assert (pace.tries, pace.most_s, MAX_EVENTS, MAX_BYTES // 1024, MAX_MESSAGE, MOST_COUNTED) == (
+        8,
+        300,
+        500,
+        256,
+        8192,
+        100_000,
+    )

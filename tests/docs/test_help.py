@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -59,6 +60,13 @@ COMMANDS: dict[str, set[str]] = {
     "audit tail": TENANT | {"--operator", "--follow", "--lines"},
     "audit verify": TENANT
     | {"--from", "--deep", "--vkey", "--checkpoint", "--keys", "--witness", "--quorum", "--record"},
+    "audit streams list": TENANT,
+    "audit streams add": TENANT | {"--business-unit", "--event-type", "--header-file", "--ca-file"},
+    "audit streams update": TENANT
+    | {"--name", "--url", "--business-unit", "--whole-tenant", "--event-type", "--all-types", "--header-file"}
+    | {"--ca-file", "--status", "--rotate-secret"},
+    "audit streams remove": TENANT,
+    "audit streams test": TENANT,
     "pepper list": LISTED,
     "pepper rotate": LISTED,
     "pepper retire": LISTED,
@@ -85,9 +93,12 @@ PROGRAM = build(Ports(nothing, nothing, nothing, nothing, nothing, nothing))  # 
 
 
 def commands() -> Iterator[str]:
-    for name, command in get_command(PROGRAM).commands.items():  # type: ignore[attr-defined]
-        verbs = getattr(command, "commands", None)
-        yield from [name] if verbs is None else [f"{name} {verb}" for verb in verbs]
+    def within(group: Any, *words: str) -> Iterator[str]:
+        for name, command in group.commands.items():
+            verbs = getattr(command, "commands", None)
+            yield from [" ".join((*words, name))] if verbs is None else within(command, *words, name)
+
+    return within(get_command(PROGRAM))
 
 
 def test_these_are_all_commands() -> None:

@@ -33,6 +33,8 @@ GIVEN: dict[str, tuple[str, object]] = {
     "token_life_s": ("60", 60),
     "issuer_keys_keep_s": ("3600", 3600),
     "allow_insecure_issuers": ("true", True),
+    "allow_insecure_streams": ("true", True),
+    "stream_lag_alarm_s": ("60", 60),
     "rate_limits_on_failure": ("allow", "allow"),
     "log_origin": ("audit.example.com/logs", "audit.example.com/logs"),
     "log_dir": ("/srv/logs", Path("/srv/logs")),
@@ -101,6 +103,8 @@ def test_every_setting_can_come_from_the_file() -> None:
         log_dir = "/srv/logs"
         witnesses = ["{W1}", "{W2}"]
         witness_quorum = 1
+        allow_insecure_streams = true
+        stream_lag_alarm_s = 60
         kek = "{SECRET}"
         pepper = "1:{SECRET}"
         """
@@ -191,6 +195,7 @@ def test_an_unknown_setting_in_the_file_is_named() -> None:
         ("token_life_s", '"long"'),
         ("issuer_keys_keep_s", "1.5"),
         ("allow_insecure_issuers", '"perhaps"'),
+        ("allow_insecure_streams", '"perhaps"'),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(name: str, value: str) -> None:
@@ -212,6 +217,7 @@ def test_a_value_of_the_wrong_type_is_named(name: str, value: str) -> None:
         ("token_life_s", "0"),
         ("token_life_s", "43201"),
         ("issuer_keys_keep_s", "0"),
+        ("stream_lag_alarm_s", "0"),
         ("public_url", "auth.example.com"),
         ("public_url", "https://auth.example.com/"),
         ("public_url", "https://auth.example.com/hatchpay"),

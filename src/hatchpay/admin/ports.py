@@ -22,6 +22,7 @@ from hatchpay.access.directory import (
 )
 from hatchpay.access.permission import Permission
 from hatchpay.audit.record import Change
+from hatchpay.audit.stream.row import StreamRow
 
 __all__ = ["Directory", "DirectoryTransaction", "DirectoryView"]
 
@@ -121,6 +122,14 @@ class DirectoryView(Protocol):
         """Of every tenant, by id; all for None."""
         ...
 
+    def stream(self, tenant_id: str, stream_id: str) -> StreamRow | None: ...
+
+    def streams(self, tenant_id: str, limit: int | None = None, before: str | None = None) -> list[StreamRow]:
+        """Newest first, by id; all without a `limit`."""
+        ...
+
+    def stream_count(self, tenant_id: str) -> int: ...
+
     def is_revoked(self, token_id: str) -> bool: ...
 
     def served_urls(self) -> list[str]:
@@ -174,6 +183,14 @@ class DirectoryTransaction(DirectoryView, Protocol):
     def save_issuer_keys(self, issuer_id: str, keys: IssuerKeys) -> None: ...
 
     def remove_issuer(self, issuer: IssuerRow) -> None: ...
+
+    def add_stream(self, stream: StreamRow) -> None: ...
+
+    def save_stream(self, stream: StreamRow) -> None:
+        """Replace what is stored, secrets included."""
+        ...
+
+    def remove_stream(self, stream: StreamRow) -> None: ...
 
     def revoke_token(self, token_id: str, tenant_id: str, ends_us: int, now: int) -> None: ...
 

@@ -19,6 +19,7 @@ from hatchpay.admin.signing_keys import SigningKeys
 from hatchpay.app.local import import_changes
 from hatchpay.app.own_tokens import explained
 from hatchpay.app.paths import DataDirectory
+from hatchpay.app.streams import stream_healths
 from hatchpay.cli.ports import Finding
 from hatchpay.clock import wall_us
 from hatchpay.errors import HatchPayError, UnusableKey
@@ -55,6 +56,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         "administrators": doctor.administrators,
         "signing_keys": doctor.signing_keys,
         "issuers": doctor.issuers,
+        "streams": doctor.streams,
     }
     return [_made(name, check) for name, check in checks.items()]
 
@@ -74,6 +76,7 @@ class _Doctor:
     """Every check opens what it needs, so that one thing which is broken hides no other."""
 
     def __init__(self, settings: Settings) -> None:
+        self._alarm_s = settings.stream_lag_alarm_s
         self._paths = DataDirectory(settings.data_dir)
         # A key-encryption key is only asked for where something depends on it.
         self._secrets = SecretFiles(
@@ -200,6 +203,23 @@ class _Doctor:
             return Finding("issuers", "warning", detail, _shortened(items))
         return Finding("issuers", "ok", f"trusted issuers: {len(trusted)}")
 
+    def streams(self) -> Finding:
+        with closing(self._open_directory()) as directory, directory.read() as view:
+            rows = view.load_streams()
+        healths = stream_healths(self._paths, self._paths.vault_to_read(self._secrets))(rows)
+        ill = []
+        for row in rows:
+            health, named = healths[row.id], f"{row.name} ({row.id}) of tenant {row.tenant_id}"
+            if row.disabled_reason is not None:
+                ill.append(f"{named}: {row.disabled_reason}")
+            elif row.enabled and health.lag_seconds > self._alarm_s:
+                why = "nobody ships it" if health.state == "stopped" else health.last_error or "no failure"
+                ill.append(f"{named}: {int(health.lag_seconds)} s behind, {why}")
+        if ill:
+            return Finding("streams", "warning", f"streams that are behind or disabled: {len(ill)}", _shortened(ill))
+        lost = sum(health.dead_letters for health in healths.values())
+        return Finding("streams", "ok", f"streams: {len(rows)}; records given up: {lost}")
+
     def _keys(self) -> list[KeyRow]:
         with closing(self._open_directory()) as directory, directory.read() as view:
             return [key for key in view.load_keys(None) if key.deleted_us is None]
@@ -225,6 +245,7 @@ class _Doctor:
             self._paths.payload_keys,
             self._paths.secrets,
         ]
+        candidates += [self._paths.streams, self._paths.seals, self._paths.exports]
         return [path for path in candidates if path.exists()]
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from hatchpay.app.paths import DataDirectory
 from hatchpay.app.sealing import sealer_of, submitter_of
+from hatchpay.app.streams import shipping
 from hatchpay.errors import HatchPayError
 from hatchpay.settings import Settings
 from hatchpay.store.directory import SqlDirectory
@@ -65,14 +66,12 @@ def main() -> None:
 
 
 def _work(settings: Settings, paths: DataDirectory, stop: threading.Event) -> None:
-    directory = SqlDirectory(paths.directory)
-    try:
-        threads = _started(work_of(settings, paths, directory), stop)
+    with contextlib.closing(SqlDirectory(paths.directory)) as directory, shipping(settings) as shipper:
+        works = {**work_of(settings, paths, directory), "shipper": shipper.run}
+        threads = _started(works, stop)
         stop.wait()
         for thread in threads:
             thread.join(_END_WITHIN_S)
-    finally:
-        directory.close()
 
 
 def _started(works: dict[str, Work], stop: threading.Event) -> Sequence[threading.Thread]:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from hatchpay.admin.explain_views import ExplanationView, Question
     from hatchpay.admin.export_access import ExportAccess
     from hatchpay.admin.rehearse import Rehearsals
+    from hatchpay.admin.streams import Streams
     from hatchpay.app.local_trail import LocalTrail
     from hatchpay.audit.export.run import Exporter
     from hatchpay.store.exports import ExportRegister
@@ -128,6 +129,13 @@ class Local:
 
         replay = LedgerReplay(self._ledger_path, self._vault)
         return local_rehearsals(self._directory, replay, self._routes, self.policies)
+
+    @cached_property
+    def streams(self) -> Streams:
+        # Its way to other servers, which no other command needs.
+        from hatchpay.app.streams import streams_over
+
+        return streams_over(self._settings, self._paths, self._directory, self._secrets)
 
     def close(self) -> None:
         if self._recording is not None:

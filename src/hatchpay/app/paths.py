@@ -32,6 +32,7 @@ class DataDirectory:
         self.payload_keys = self.root / "payload.keys"
         self.seals = self.root / "seals.db"
         self.exports = self.root / "exports.db"
+        self.streams = self.root / "streams.db"
 
     def secret_files(self, settings: Settings, directory: SqlDirectory) -> SecretFiles:
         """None of them is begun anew while something in `directory` depends on it."""
@@ -40,8 +41,8 @@ class DataDirectory:
             settings.pepper,
             needed=directory.holds_keys,
             kek=settings.kek,
-            kek_needed=directory.holds_signing_keys,
             payload_needed=self.payload_keys.exists,
+            kek_needed=lambda: directory.holds_signing_keys() or directory.holds_streams(),
         )
 
     def vault(self, secrets: SecretFiles) -> Vault:

@@ -17,6 +17,8 @@ from hatchpay.admin.keys import Keys
 from hatchpay.app.issuer_keeper import IssuerKeeper
 from hatchpay.app.keeper_process import KeeperProcess
 from hatchpay.app.paths import DataDirectory
+from hatchpay.app.stream_watch import StreamWatch
+from hatchpay.app.streams import stream_healths
 from hatchpay.clock import wall_us
 from hatchpay.errors import AuditUnavailable, DirectoryUnavailable, HatchPayError
 from hatchpay.gate.addresses import Proxies
@@ -38,6 +40,7 @@ from hatchpay.store.ledger import LedgerReader
 from hatchpay.store.recorder import ProcessRecorder
 from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.store.stream_source import DirectoryStreams
 from hatchpay.store.witnesses import parse_witnesses
 
 __all__ = ["Runtime"]
@@ -63,7 +66,12 @@ class Runtime:
         self.vault.open()
         self.history = LedgerReader(self.paths.ledger, self.vault)
         self.replay = LedgerReplay(self.paths.ledger, self.vault)
-        self.metrics = Metrics(self._gauges)
+        self._stream_watch = StreamWatch(
+            DirectoryStreams(self.directory).streams,
+            stream_healths(self.paths, self.vault),
+            settings.stream_lag_alarm_s,
+        )
+        self.metrics = Metrics(self._gauges, self._stream_watch.metrics)
         self.recorder = ProcessRecorder(
             self.paths.ledger,
             self.paths.instances,
@@ -92,6 +100,7 @@ class Runtime:
         self._poller: threading.Thread | None = None
         parse_witnesses(settings.witnesses)
         self._keeping = KeeperProcess(settings)
+        self._watcher: threading.Thread | None = None
         self.running = False
         self._refreshed_at = monotonic()
 
@@ -128,6 +137,10 @@ class Runtime:
         self._poller.start()
         self._keeper.start()
         self._keeping.start()
+        self._watcher = threading.Thread(
+            target=self._stream_watch.run, args=(self._stopping,), name="hatchpay-stream-watch", daemon=True
+        )
+        self._watcher.start()
         self.running = True
 
     async def stop(self) -> None:
@@ -141,8 +154,9 @@ class Runtime:
         if self._rehashing is not None:
             self._rehashing.cancel()
             await asyncio.gather(self._rehashing, return_exceptions=True)
-        if self._poller is not None:
-            await asyncio.to_thread(self._poller.join)
+        for thread in (self._poller, self._watcher):
+            if thread is not None:
+                await asyncio.to_thread(thread.join)
         await self.recorder.close()
         self._counters.close()
         self.directory.close()

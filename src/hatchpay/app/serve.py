@@ -36,6 +36,7 @@ from hatchpay.app.files import find_application, find_routes, read_catalogue
 from hatchpay.app.rehearsing import rehearsals_over
 from hatchpay.app.runtime import Runtime
 from hatchpay.app.sealing import feed_of, receipts_of
+from hatchpay.app.streams import streams_over
 from hatchpay.audit.subject import subject_digest
 from hatchpay.clock import wall_us
 from hatchpay.control.app import create_control_app
@@ -179,6 +180,7 @@ def _services(settings: Settings, runtime: Runtime, url: str) -> Services:
         rehearsals=rehearsals_over(directory, runtime.replay, runtime.snapshots, runtime.routes, policies),
         exporter=exporter_over(runtime.paths, feed, exports),
         export_access=ExportAccess(directory, exports, wall_us),
+        streams=streams_over(settings, runtime.paths, directory, runtime.secrets),
         changed=runtime.changed,
     )
 

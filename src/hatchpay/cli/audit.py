@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from hatchpay.cli import options, trail
+from hatchpay.cli import options, streams, trail
 from hatchpay.cli.history_options import Conditions, Operator, all_of, with_conditions
 from hatchpay.cli.options import Tenant
 from hatchpay.cli.output import Output
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app: Final = typer.Typer(help="The record of every request.")
+app.add_typer(streams.app, name="streams", no_args_is_help=True)
 
 _MOST: Final = 200
 _POLL_S: Final = 0.2

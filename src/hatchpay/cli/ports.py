@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hatchpay.admin.rehearse import Rehearsals
     from hatchpay.admin.roles import Roles
     from hatchpay.admin.signing_keys import SigningKeys
+    from hatchpay.admin.streams import Streams
     from hatchpay.admin.tenants import Tenants
     from hatchpay.admin.token_views import IssuedToken, TokenWish
     from hatchpay.admin.views import Actor
@@ -144,6 +145,9 @@ class Local(Protocol):
 
     @property
     def export_access(self) -> ExportAccess: ...
+
+    @property
+    def streams(self) -> Streams: ...
 
     @property
     def rehearsals(self) -> Rehearsals:

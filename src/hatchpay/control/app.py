@@ -11,6 +11,7 @@ from hatchpay.admin.advice_views import AdviceOverview, AppliedAdvice, KeyAdvice
 from hatchpay.admin.erasures import ErasureView
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
+from hatchpay.admin.stream_views import StreamTestView, StreamView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
 from hatchpay.audit.export.ports import ExportView
@@ -30,6 +31,8 @@ from hatchpay.control import (
     receipts,
     rehearse,
     roles,
+    stream_models,
+    streams,
     tenants,
     tokens,
     well_known,
@@ -57,6 +60,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     issuers.router,
     exports.router,
     rehearse.router,
+    streams.router,
 )
 _FREE: Final[tuple[APIRouter, ...]] = (tokens.router, well_known.router)
 """Open to everybody, or authenticating their callers themselves; what they serve is listed in `routes` one by one."""
@@ -77,6 +81,9 @@ _BODIES: Final = (
     models.ChangeIssuer,
     models.Rehearse,
     models.ExplainAccess,
+    stream_models.CreateStream,
+    stream_models.ChangeStream,
+    stream_models.RotateStreamSecret,
 )
 _ANSWERS: Final = (
     IssuedKey,
@@ -100,6 +107,9 @@ _ANSWERS: Final = (
     RoleAdvice,
     AdviceOverview,
     AppliedAdvice,
+    streams.IssuedStream,
+    Page[StreamView],
+    StreamTestView,
 )
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "NoParameters",
     "PathId",
     "read",
+    "read_apart",
     "read_long",
     "write",
     "write_apart",
@@ -49,6 +50,13 @@ PathId = Annotated[str, Depends(_path_id)]
 
 async def read(use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
     return await run_sync(lambda: use_case(*args, **kwargs))
+
+
+async def read_apart(
+    services: Services, use_case: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """As `read`, for use cases that wait for others' servers: nobody else's calls wait for those."""
+    return await run_sync(lambda: use_case(*args, **kwargs), limiter=services.fetching)
 
 
 async def read_long(

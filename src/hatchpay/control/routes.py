@@ -74,6 +74,13 @@ CONTROL_ROUTES: Final[tuple[Route, ...]] = (
     ),
     _call("GET", "/v1/audit-log/export", "audit-log.exports.read"),
     _call("GET", "/v1/audit-log/exports", "audit-log.exports.read"),
+    _call("POST", "/v1/audit-log/streams", "audit-log.streams.create"),
+    _call("GET", "/v1/audit-log/streams", "audit-log.streams.read"),
+    _call("GET", "/v1/audit-log/streams/{id}", "audit-log.streams.read"),
+    _call("PATCH", "/v1/audit-log/streams/{id}", "audit-log.streams.update"),
+    _call("DELETE", "/v1/audit-log/streams/{id}", "audit-log.streams.delete"),
+    _call("POST", "/v1/audit-log/streams/{id}/test", "audit-log.streams.update"),
+    _call("POST", "/v1/audit-log/streams/{id}/rotate-secret", "audit-log.streams.update"),
     _call("POST", "/v1/access/rehearse", "access.rehearsals.read"),
     _free("GET", "/openapi.json", "open"),
 )

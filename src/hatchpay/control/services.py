@@ -20,6 +20,7 @@ from hatchpay.admin.permissions import Permissions
 from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
+from hatchpay.admin.streams import Streams
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
 from hatchpay.audit.export.run import Exporter
@@ -63,6 +64,7 @@ class Services:
     rehearsals: Rehearsals
     exporter: Exporter
     export_access: ExportAccess
+    streams: Streams
     changed: Callable[[], Awaitable[None]]
     fetching: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_FETCHING))
     walking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WALKING))

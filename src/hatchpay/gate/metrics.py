@@ -54,10 +54,13 @@ class _Histogram:
 
 
 class Metrics(Collector):
-    """`observe` takes every record, `observe_commit` the seconds that a group waited for the disk."""
+    """`observe` takes every record, `observe_commit` the seconds that a group waited for the disk. `more` gives
+    families that somebody else has made.
+    """
 
-    def __init__(self, gauges: Gauges) -> None:
+    def __init__(self, gauges: Gauges, more: Callable[[], Iterable[Metric]] = tuple) -> None:
         self._gauges = gauges
+        self._more = more
         self._requests: Counter[tuple[str, int | None]] = Counter()
         self._refusals: Counter[str] = Counter()
         self._durations = _Histogram()
@@ -87,6 +90,7 @@ class Metrics(Collector):
         yield self._commits.family("hatchpay_audit_commit_wait_seconds", "From queueing an entry to its commit")
         for name, help_text, value in self._gauges():
             yield GaugeMetricFamily(name, help_text, value)
+        yield from self._more()
 
     def exposition(self) -> bytes:
         """Prometheus text format."""

@@ -23,7 +23,7 @@ from hatchpay.errors import DirectoryUnavailable, SettingsError
 from hatchpay.store import directory_migrate
 from hatchpay.store.directory_transaction import SqlTransaction
 from hatchpay.store.directory_view import SqlView, permission_of
-from hatchpay.store.schema import key_secrets, outbox, permissions, signing_keys
+from hatchpay.store.schema import key_secrets, outbox, permissions, signing_keys, streams
 
 __all__ = ["SqlDirectory"]
 
@@ -120,6 +120,11 @@ class SqlDirectory:
         query = select(signing_keys.c.kid).where(signing_keys.c.retired_us.is_(None)).limit(1)
         with self.connection() as connection:
             return connection.execute(query).first() is not None
+
+    def holds_streams(self) -> bool:
+        """Whether any stream is stored in it, whose secrets are under the key-encryption key."""
+        with self.connection() as connection:
+            return connection.execute(select(streams.c.id).limit(1)).first() is not None
 
     def outbox(self) -> list[Change]:
         """The oldest changes that the ledger has not taken over yet, at most 500."""

@@ -26,6 +26,7 @@ from hatchpay.store.schema import (
     roles,
     tenants,
 )
+from hatchpay.store.stream_rows import StreamChanges
 from hatchpay.store.token_rows import TokenChanges, tell
 
 __all__ = ["SqlTransaction"]
@@ -33,7 +34,7 @@ __all__ = ["SqlTransaction"]
 _CHANGE_COLUMNS: Final = ("id", "request_id", "tenant_id", "at_us", "actor", "event", "subject_id", "detail")
 
 
-class SqlTransaction(TokenChanges, SqlView):
+class SqlTransaction(TokenChanges, StreamChanges, SqlView):
     """Writes are seen by this transaction at once and by others once it has ended."""
 
     def add_tenant(self, tenant: TenantRow) -> None:

@@ -25,6 +25,7 @@ from hatchpay.store.schema import (
     roles,
     tenants,
 )
+from hatchpay.store.stream_rows import StreamView
 from hatchpay.store.token_rows import TokenView
 
 __all__ = ["SqlView"]
@@ -35,7 +36,7 @@ _mapping: Final = msgspec.json.Decoder(dict[str, str]).decode
 _limits: Final = msgspec.json.Decoder(tuple[RateLimit, ...]).decode
 
 
-class SqlView(TokenView):
+class SqlView(TokenView, StreamView):
     """What one transaction sees. Whatever takes a `tenant_id` finds nothing of another tenant."""
 
     def catalogue(self) -> tuple[Permission, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hatchpay.audit.ports import Kept
+from hatchpay.audit.stream.ports import Backlog
 from hatchpay.store.ledger import changes_of, reading
 from hatchpay.store.rows import RECORD_COLUMNS, read_record
 from hatchpay.store.seals import SealStore
@@ -56,3 +57,13 @@ class LedgerFeed:
             )
             for number, record, payload in found
         ]
+
+    def backlog(self, seq: int, tenant_id: str, unit_ids: tuple[str, ...] | None, most: int) -> Backlog:
+        """How much of a tenant's, or of some of its business units', is behind `seq`, counted up to `most`."""
+        among = "" if unit_ids is None else f" AND business_unit_id IN ({', '.join('?' * len(unit_ids))})"
+        behind = f"FROM records WHERE tenant_id = ? AND seq > ?{among} ORDER BY seq LIMIT ?"
+        values = (tenant_id, seq, *(unit_ids or ()))
+        with reading(self._path) as db:
+            oldest = db.execute(f"SELECT started_us + response_time_us {behind}", (*values, 1)).fetchone()
+            count = db.execute(f"SELECT count(*) FROM (SELECT 1 {behind})", (*values, most)).fetchone()[0]  # noqa: S608
+        return Backlog(int(count), None if oldest is None else int(oldest[0]))

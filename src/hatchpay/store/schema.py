@@ -41,10 +41,11 @@ __all__ = [
     "roles",
     "served_urls",
     "signing_keys",
+    "streams",
     "tenants",
 ]
 
-HEAD: Final = "0003"
+HEAD: Final = "0004_streams"
 """The newest migration, known without importing Alembic."""
 
 metadata: Final = MetaData(
@@ -220,6 +221,29 @@ served_urls: Final = Table(
     metadata,
     Column("url", String(2048), primary_key=True),
     Column("served_us", BigInteger, nullable=False),
+)
+
+streams: Final = Table(
+    "streams",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", String(36), ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("destination_url", String(2048), nullable=False),
+    Column("business_unit_ids", Text),
+    Column("event_types", Text),
+    Column("header_names", Text, nullable=False),
+    Column("sealed_headers", LargeBinary),
+    Column("secrets", Text, nullable=False),
+    Column("ca_pem", Text),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", String(64)),
+    Column("start_seq", BigInteger, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+    Index(None, "tenant_id", "id"),
 )
 
 feed: Final = Table(

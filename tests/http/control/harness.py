@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -31,6 +32,7 @@ from hatchpay.admin.policies import Policies
 from hatchpay.admin.rehearse import Rehearsals
 from hatchpay.admin.roles import Roles
 from hatchpay.admin.signing_keys import Signer
+from hatchpay.admin.streams import StreamParts, Streams
 from hatchpay.admin.tenants import Tenants
 from hatchpay.admin.tokens import Tokens
 from hatchpay.audit.export.run import Exporter
@@ -60,6 +62,10 @@ from hatchpay.store.replay import LedgerReplay
 from hatchpay.store.sealer import Sealer
 from hatchpay.store.seals import SealStore
 from hatchpay.store.snapshots import DirectorySnapshots
+from hatchpay.store.stream_addresses import StreamAddresses
+from hatchpay.store.stream_couriers import StreamCouriers
+from hatchpay.store.stream_health import StreamHealths
+from hatchpay.store.stream_states import SqlStreamStates
 from hatchpay.tokens import apikey
 from hatchpay.tokens.digest import Peppers
 
@@ -167,6 +173,7 @@ class World:
                     LedgerWalk(self._ledger_path, feed), self.exports, wall_us, new_id, version("hatchpay")
                 ),
                 export_access=ExportAccess(self.directory, self.exports, wall_us),
+                streams=Streams(self.directory, wall_us, new_id, self._stream_parts(folder)),
                 changed=self._changed,
             )
         )
@@ -238,6 +245,19 @@ class World:
     def close(self) -> None:
         self.directory.close()
         self.ledger.close()
+
+    def _stream_parts(self, folder: Path) -> StreamParts:
+        feed = LedgerFeed(self._ledger_path, vault_beside(self._ledger_path))
+        addresses = StreamAddresses(insecure=True)
+        return StreamParts(
+            newest=feed.newest,
+            healths=StreamHealths(SqlStreamStates(folder / "streams.db"), feed, wall_us),
+            check_host=addresses.check,
+            send=StreamCouriers(addresses, lambda: _KEK, wall_us, insecure=True, attempt_s=2.0).send,
+            kek=lambda: _KEK,
+            random=secrets.token_bytes,
+            insecure=True,
+        )
 
     def _snapshot(self) -> Snapshot:
         return self.snapshots.current

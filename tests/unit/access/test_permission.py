@@ -80,6 +80,7 @@ def test_our_own_sensitive_permissions_are_those_about_keys_tokens_tenants_polic
         "audit-log.exports.read",
         "audit-log.history.read",
         "audit-log.receipts.read",
+        "audit-log.streams.read",
         "auth.issuers.read",
         "auth.tokens.read",
         "platform.tenants.read",

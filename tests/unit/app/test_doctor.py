@@ -26,7 +26,7 @@ from hatchpay.store.instance import InstanceLock
 from hatchpay.store.ledger import Ledger
 
 CHECKS = ["data_directory", "disk_space", "secret_files", "directory", "ledger", "payload_keys"]
-CHECKS += ["unfinished_requests", "outbox", "peppers", "administrators", "signing_keys", "issuers"]
+CHECKS += ["unfinished_requests", "outbox", "peppers", "administrators", "signing_keys", "issuers", "streams"]
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_what_others_can_look_into_is_a_warning(settings: Settings, name: str) -
     ("name", "ill"),
     [
         ("ledger.db", {"ledger", "unfinished_requests"}),
-        ("directory.db", {"directory", "outbox", "peppers", "administrators", "signing_keys", "issuers"}),
+        ("directory.db", {"directory", "outbox", "peppers", "administrators", "signing_keys", "issuers"} | {"streams"}),
     ],
 )
 @pytest.mark.parametrize("harm", ["lost", "damaged"])

@@ -12,18 +12,20 @@ from hatchpay.admin.advice_views import AppliedAdvice, KeyAdvice
 from hatchpay.admin.erasures import ErasureView
 from hatchpay.admin.explain_views import ExplanationView
 from hatchpay.admin.rehearsal_views import RehearsalView
+from hatchpay.admin.stream_views import StreamTestView, StreamView
 from hatchpay.admin.token_views import IssuerView
 from hatchpay.admin.views import BusinessUnitView, KeyView, Page, PermissionView, PolicyView, RoleView, TenantView
 from hatchpay.audit.export.fields import FIELDS
 from hatchpay.audit.export.ports import ExportView
 from hatchpay.audit.record import Record, flat
-from hatchpay.control import examples, models
+from hatchpay.control import examples, models, stream_models
 from hatchpay.control.answers import ExportedRecord, HistoryPageAnswer, IssuedKey, OnboardedAnswer
 from hatchpay.control.app import create_control_app
 from hatchpay.control.published import PublishedKeys
 from hatchpay.control.receipts import RecordAnswer, TenantLogAnswer
 from hatchpay.control.routes import CONTROL_ROUTES
 from hatchpay.control.services import Services
+from hatchpay.control.streams import IssuedStream
 from hatchpay.errors import MalformedToken
 from hatchpay.identity.ports import Trust
 from hatchpay.tokens import apikey
@@ -51,8 +53,12 @@ ANSWERS: dict[str, Any] = {
     "Page_RoleView_": Page[RoleView],
     "Page_TenantView_": Page[TenantView],
     "RehearsalView": RehearsalView,
+    "IssuedStream": IssuedStream,
+    "Page_StreamView_": Page[StreamView],
     "PolicyView": PolicyView,
     "RoleView": RoleView,
+    "StreamTestView": StreamTestView,
+    "StreamView": StreamView,
 }
 OPERATION_IDS = {
     "applyAccessAdvice",
@@ -102,6 +108,13 @@ OPERATION_IDS = {
     "rotateApiKey",
     "setApiKeyRoles",
     "trustIssuer",
+    "changeStream",
+    "createStream",
+    "deleteStream",
+    "getStream",
+    "listStreams",
+    "rotateStreamSecret",
+    "testStream",
 }
 OAUTH = ("/v1/auth/token", "/v1/auth/revoke", "/v1/auth/introspect")
 WELL_KNOWN = ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server")
@@ -237,11 +250,12 @@ def test_every_request_body_has_an_example_that_its_model_accepts(
     operations: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
     for (method, path), operation in operations.items():
-        takes_one = method in {"POST", "PUT", "PATCH"} and not path.endswith("/archive")
+        takes_one = method in {"POST", "PUT", "PATCH"} and not path.endswith(("/archive", "/test"))
         assert ("requestBody" in operation) == takes_one, path
         if "requestBody" in operation:
             content = operation["requestBody"]["content"]["application/json"]
-            model = getattr(models, content["schema"]["$ref"].rpartition("/")[2])
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            model = getattr(stream_models if "Stream" in name else models, name)
             assert model.model_validate(content["example"])
 
 
@@ -298,7 +312,8 @@ def test_what_can_be_changed_has_a_tag_and_every_change_of_it_a_condition(
         ("POST", "/v1/tenants"),
         ("POST", "/v1/audit-log/erasures"),
     }
-    changed = {call for call in operations if call[0] != "GET" and "{id}" in call[1]}
+    # Nor does it change what it tests.
+    changed = {call for call in operations if call[0] != "GET" and "{id}" in call[1] and not call[1].endswith("/test")}
     read = {call for call in operations if call[0] == "GET" and "{id}" in call[1]}
     # The record is never changed.
     read = {call for call in read if not call[1].startswith("/v1/audit-log/records/")}
