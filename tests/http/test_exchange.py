@@ -39,9 +39,10 @@ def record_of(client: httpx.Client, answer: httpx.Response) -> dict[str, object]
 
 
 def writer_of(server: Server) -> int:
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True)
-    (pid,) = children.stdout.split()
-    return int(pid)
+    command = ["ps", "-o", "pid=,args=", "--ppid", str(server.process.pid)]
+    children = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    (writer,) = [child for child in children if "hatchpay.store.writer" in child]
+    return int(writer.split()[0])
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.server import Server, hatchpay, onboard, serving
+from tests.support.sinks import http_sink
 
 from hatchpay.ledger.note import VerifierKey
 from hatchpay.ledger.receipt import verify_receipt
@@ -46,7 +47,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, h
     routes.write_text(ROUTES)
     demo = onboard(folder / "data")
     with (
-        serving(folder / "data", "tests.support.probe:app", "--routes", str(routes)) as server,
+        serving(
+            folder / "data",
+            "tests.support.probe:app",
+            "--routes",
+            str(routes),
+            HATCHPAY_ALLOW_INSECURE_STREAMS="true",
+        ) as server,
         server.client(demo["api_key"]["key"]) as client,
     ):
         yield server, client
@@ -159,6 +166,19 @@ def test_what_is_no_erasure_is_refused_by_its_field(
     _, client = served
     answer = client.post("/v1/audit-log/erasures", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+def test_streams_are_shipped_beside_the_server(served: tuple[Server, httpx.Client]) -> None:
+    _, client = served
+    with http_sink() as sink:
+        wish = {"name": "Collector", "kind": "http", "destination_url": sink.url}
+        assert client.post("/v1/audit-log/streams", json=wish).status_code == 201
+        request_id = client.get("/roles").headers["hatchpay-request-id"]
+        for _ in range(200):
+            if any(request_id.encode() in request.body for request in sink.received):
+                return
+            time.sleep(0.05)
+    raise AssertionError("it never arrived")
 
 
 def test_the_whole_of_it_verifies_while_the_server_runs_and_after(served: tuple[Server, httpx.Client]) -> None:

@@ -229,5 +229,5 @@ def test_a_receipts_options_need_a_receipt(capfd: pytest.CaptureFixture[str], lo
     assert run(program(), ["audit", "verify", str(tmp_path / "r"), "--vkey", log.vkey, "--deep"]) == 2
     assert run(program(), ["audit", "verify", str(tmp_path / "r"), "--vkey", log.vkey, "--quorum", "1"]) == 2
     assert run(program(), ["audit", "verify", str(tmp_path / "missing"), "--vkey", log.vkey]) == 1
-    assert run(program(), ["audit", "verify"]) == 1
-    assert "(not_available)" in capfd.readouterr().err
+    assert run(program(), ["--data-dir", str(tmp_path / "none"), "audit", "verify"]) == 1
+    assert "(no_data)" in capfd.readouterr().err

@@ -56,7 +56,7 @@ def test_the_status_that_is_drawn_is_the_status_that_is_sent() -> None:
     for cls in _classes():
         if statuses := drawn.get(cls.__name__):
             assert cls("x").status in statuses, cls
-    assert sum(bool(statuses) for statuses in drawn.values()) == 13
+    assert sum(bool(statuses) for statuses in drawn.values()) == 14
 
 
 def test_every_error_has_a_code_in_snake_case() -> None:

@@ -66,6 +66,10 @@ def main() -> None:
 
 
 def _work(settings: Settings, paths: DataDirectory, stop: threading.Event) -> None:
+    # Opening a directory makes it where there is none; one that has vanished is an outage, and comes back or not.
+    while not paths.directory.exists():
+        if stop.wait(_LOCK_EVERY_S):
+            return
     with contextlib.closing(SqlDirectory(paths.directory)) as directory, shipping(settings) as shipper:
         works = {**work_of(settings, paths, directory), "shipper": shipper.run}
         threads = _started(works, stop)

@@ -98,7 +98,7 @@ def test_what_others_can_look_into_is_a_warning(settings: Settings, name: str) -
 @pytest.mark.parametrize(
     ("name", "ill"),
     [
-        ("ledger.db", {"ledger", "unfinished_requests"}),
+        ("ledger.db", {"ledger", "payload_keys", "unfinished_requests"}),
         ("directory.db", {"directory", "outbox", "peppers", "administrators", "signing_keys", "issuers"} | {"streams"}),
     ],
 )
