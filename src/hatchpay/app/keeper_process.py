@@ -16,7 +16,7 @@ from hatchpay.settings import Settings
 __all__ = ["KeeperProcess"]
 
 _log: Final = logging.getLogger("hatchpay")
-_AGAIN_AFTER_S: Final = 1.0
+_AFTER_S: Final = 1.0
 _END_WITHIN_S: Final = 8.0
 
 
@@ -30,17 +30,16 @@ class KeeperProcess:
         self._thread = threading.Thread(target=self._keep, name="hatchpay-keeper", daemon=True)
 
     def start(self) -> None:
-        self._process = self._started()
         self._thread.start()
 
     def stop(self) -> None:
         """Wait for it to finish what it is at; kill it where that takes too long, which loses nothing."""
         self._stopping.set()
+        # One that is being started right now is ended by the thread, which looks once more.
         process = self._process
         if process is not None:
             self._end(process)
-        if self._thread.is_alive():
-            self._thread.join(_END_WITHIN_S)
+        self._thread.join(2 * _END_WITHIN_S)
 
     def _started(self) -> subprocess.Popen[bytes] | None:
         command = [sys.executable, "-m", "hatchpay.app.keeper"]
@@ -56,13 +55,17 @@ class KeeperProcess:
         return process
 
     def _keep(self) -> None:
-        while not self._stopping.is_set():
-            process = self._process
-            if process is not None:
-                process.wait()
-            if not self._stopping.wait(_AGAIN_AFTER_S):
+        # Not while the server itself starts: what the keeper does can wait, and takes a processor to begin with.
+        while not self._stopping.wait(_AFTER_S):
+            self._process = process = self._started()
+            if process is None:
+                continue
+            if self._stopping.is_set():
+                self._end(process)
+                return
+            process.wait()
+            if not self._stopping.is_set():
                 _log.error("the record's keeper ended; starting another")
-                self._process = self._started()
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
