@@ -12,7 +12,7 @@ run: $(STAMP)
 	@$(BIN)/python -m examples.run
 
 test: $(STAMP) checkers
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # What some tests check our logs with, independently; they are skipped where it is not there.
 checkers:
